@@ -1,0 +1,121 @@
+/** The seams between the coordinator and what it writes to: a lake (Delta on an object store) and a warehouse. */
+import type { ColumnBatch } from "../schema/column_batch.ts";
+import type { EpochRecord } from "../schema/epoch.ts";
+
+/** An object of a store. Keys use `/`, are relative to the store's root, and sort by code unit. */
+export interface ObjectInfo {
+  readonly key: string;
+  readonly size: number;
+  readonly modifiedAtMs: number;
+}
+
+/** What the lake needs of a folder, MinIO or S3. A write that returned is durable. Failures are `SinkError`s. */
+export interface ObjectStore {
+  /** Where it is, for sentences. */
+  readonly location: string;
+  put(key: string, bytes: Uint8Array): Promise<void>;
+  /** Creates the object, atomically, unless the key exists. */
+  putIfAbsent(key: string, bytes: Uint8Array): Promise<"created" | "exists">;
+  /** The object's bytes, or null where there is none. */
+  get(key: string): Promise<Uint8Array | null>;
+  /** The objects whose key starts with `prefix`, ascending; with `startAfter`, only keys greater than it. */
+  list(prefix: string, startAfter?: string): Promise<readonly ObjectInfo[]>;
+  /** Deletes the object; one that is not there is no error. */
+  delete(key: string): Promise<void>;
+}
+
+/** A data file that was uploaded and that no commit names yet. */
+export interface StagedFile {
+  /** Relative to the table's root, not URL-encoded. */
+  readonly path: string;
+  readonly sessionDate: string;
+  readonly size: number;
+  readonly rows: number;
+  /** The Delta statistics as JSON text. */
+  readonly stats: string;
+  readonly modifiedAtMs: number;
+}
+
+/** What a partition's next commit must find in the log (fencing), and what it sets. */
+export interface PartitionAdvance {
+  readonly partition: number;
+  readonly from: number;
+  readonly to: number;
+  /** The barrier's number: the log must hold this − 1. */
+  readonly barrierNumber: number;
+}
+
+/** One commit of the pipeline. */
+export interface LakeCommit {
+  readonly files: readonly StagedFile[];
+  readonly advances: readonly PartitionAdvance[];
+  readonly record: EpochRecord;
+  /** Wall clock, epoch milliseconds. */
+  readonly timestampMs: number;
+}
+
+/** How a commit ended: a partition whose log moved on without us is a fact, not an error. */
+export type CommitOutcome =
+  | { readonly status: "committed"; readonly version: number; readonly conflicts: number }
+  | { readonly status: "fenced"; readonly partitions: readonly number[] };
+
+/** A partition's place in the log, from its two `txn`s. */
+export interface PartitionPosition {
+  readonly partition: number;
+  readonly nextOffset: number;
+  readonly barrierNumber: number;
+}
+
+/** What the log says when a process starts. */
+export interface LakeState {
+  /** The Delta table's id (metaData.id). */
+  readonly tableId: string;
+  readonly version: number;
+  /** The highest epoch committed by the pipeline; 0 where there is none. */
+  readonly lastEpoch: number;
+  readonly positions: readonly PartitionPosition[];
+}
+
+/** A commit of this pipeline as read back from the log. */
+export interface CommittedEpoch {
+  readonly version: number;
+  readonly record: EpochRecord;
+}
+
+/** The rows that one version changed, for the warehouse. */
+export interface VersionChanges {
+  readonly version: number;
+  /** Paths relative to the table's root; empty where the version has no rows. */
+  readonly files: readonly string[];
+  readonly rows: number;
+}
+
+/** The Delta table, and the dead letters and checkpoints beside it. */
+export interface Lake {
+  /** Creates the table where it is missing, and reads its newest version. */
+  open(): Promise<LakeState>;
+  /** Writes the rows, which are in commit order, as one Parquet file for each `session_date`. */
+  stage(epoch: number, rows: ColumnBatch): Promise<readonly StagedFile[]>;
+  /** Writes the epoch's dead letters as one file; returns its key. */
+  stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string>;
+  commit(commit: LakeCommit): Promise<CommitOutcome>;
+  /** This pipeline's commits with version > `after`, ascending. */
+  epochsAfter(after: number): Promise<readonly CommittedEpoch[]>;
+  /** What each version in `versions` changed. */
+  changes(versions: readonly number[]): Promise<readonly VersionChanges[]>;
+  /** A committed data file's bytes. */
+  readFile(path: string): Promise<Uint8Array>;
+  /** The rows of committed files, ordered (source_partition, first_offset), as one Parquet file. */
+  encodeVersion(files: readonly string[]): Promise<Uint8Array>;
+}
+
+/** The warehouse that follows the Delta log. */
+export interface Warehouse {
+  /** Applies the migrations that are missing. */
+  open(): Promise<void>;
+  /** Versions of the table that are already inserted. */
+  doneVersions(tableId: string): Promise<ReadonlySet<number>>;
+  /** Inserts a version's rows, once for ever however often it is called; `parquet` is null where it has none. */
+  follow(tableId: string, version: number, rows: number, parquet: Uint8Array | null): Promise<void>;
+  close(): Promise<void>;
+}

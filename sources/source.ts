@@ -1,0 +1,103 @@
+/** The seam between the pipeline and whatever holds the events: Kafka, or the embedded log. */
+
+/**
+ * Records of one partition as a struct of arrays: what travels from a source through the mailboxes to a session
+ * actor. Record `i` has the value bytes `values[valueEnds[i-1] … valueEnds[i]]`; keys likewise.
+ */
+export interface RecordBatch {
+  readonly partition: number;
+  readonly count: number;
+  /** Ascending; gaps are legal (compaction, control records). */
+  readonly offsets: Float64Array;
+  /** The broker's timestamps, epoch milliseconds. */
+  readonly timestamps: Float64Array;
+  readonly keys: Uint8Array;
+  readonly keyEnds: Uint32Array;
+  readonly values: Uint8Array;
+  readonly valueEnds: Uint32Array;
+  /** Bit flags per record: {@linkcode KEY_IS_NULL}, {@linkcode VALUE_IS_NULL}. */
+  readonly nulls: Uint8Array;
+  /** The fetch position after the batch: not always the last offset + 1. */
+  readonly nextOffset: number;
+}
+
+export const KEY_IS_NULL = 1;
+export const VALUE_IS_NULL = 2;
+
+/** The bytes of the record's key, a view; null where it has none. */
+export function keyAt(batch: RecordBatch, index: number): Uint8Array | null {
+  if (batch.nulls[index]! & KEY_IS_NULL) return null;
+  return batch.keys.subarray(index === 0 ? 0 : batch.keyEnds[index - 1]!, batch.keyEnds[index]!);
+}
+
+/** The bytes of the record's value, a view; null for a tombstone. */
+export function valueAt(batch: RecordBatch, index: number): Uint8Array | null {
+  if (batch.nulls[index]! & VALUE_IS_NULL) return null;
+  return batch.values.subarray(index === 0 ? 0 : batch.valueEnds[index - 1]!, batch.valueEnds[index]!);
+}
+
+/** The offsets that a partition holds: `start` ≤ offset < `end`. */
+export interface PartitionRange {
+  readonly partition: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What one {@linkcode Source.poll} brought. */
+export interface Poll {
+  readonly batches: readonly RecordBatch[];
+  /** Partitions whose end was reached: nothing was left to read there when the poll ended. */
+  readonly atEnd: readonly number[];
+}
+
+/** A topic, read by partition from positions of the caller's own choice. It never resets a position by itself. */
+export interface Source {
+  readonly topic: string;
+  /** The partitions to read, with what each holds at present. */
+  ranges(): Promise<readonly PartitionRange[]>;
+  /**
+   * Sets the fetch position.
+   *
+   * @throws {SourceError} where `offset` lies below the log's start or beyond its end: records are missing
+   */
+  seek(partition: number, offset: number): Promise<void>;
+  /**
+   * The next records, of the partitions that have a position and are not paused. Returns as soon as there are
+   * any, or after `waitMs` with none.
+   *
+   * @param maxBytes bound on the sum of key and value bytes; one record larger than it still comes, alone
+   */
+  poll(maxBytes: number, waitMs: number): Promise<Poll>;
+  pause(partition: number): void;
+  resume(partition: number): void;
+  /** The one record at `offset`, or null where the log no longer has it. Positions are not touched. */
+  recordAt(partition: number, offset: number): Promise<RecordBatch | null>;
+  /** Tells lag tools how far the pipeline is. Recovery never reads it. */
+  commitOffsets(positions: ReadonlyMap<number, number>): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A record to be produced. `headers` are for dead letters. */
+export interface ProducedRecord {
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Where a record landed. */
+export interface RecordPosition {
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** Appends records to a topic; the key's hash (Kafka's default partitioner) chooses the partition. */
+export interface Producer {
+  readonly topic: string;
+  /**
+   * Appends durably, keeping the order within each partition.
+   *
+   * @returns a position for each record, in their order
+   */
+  send(records: readonly ProducedRecord[]): Promise<readonly RecordPosition[]>;
+  close(): Promise<void>;
+}
