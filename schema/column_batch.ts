@@ -59,7 +59,8 @@ export interface ColumnBatch {
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+// A leading U+FEFF is a character of the value, not a byte order mark.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** A growing typed array: `push` is amortized O(1), `finish` returns exactly what was pushed. */
 class Growable<T extends Int32Array | Uint8Array | BigInt64Array> {

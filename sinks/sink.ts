@@ -98,6 +98,8 @@ export interface Lake {
   stage(epoch: number, rows: ColumnBatch): Promise<readonly StagedFile[]>;
   /** Writes the epoch's dead letters as one file; returns its key. */
   stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string>;
+  /** The dead letters of a file that a commit names. */
+  readDeadLetterFile(key: string): Promise<ColumnBatch>;
   commit(commit: LakeCommit): Promise<CommitOutcome>;
   /** This pipeline's commits with version > `after`, ascending. */
   epochsAfter(after: number): Promise<readonly CommittedEpoch[]>;

@@ -1,0 +1,95 @@
+/** From a sealed epoch's parts to what the lake gets: rows in the order of the log, and the commit's record. PURE. */
+import {
+  cellAt,
+  type ColumnBatch,
+  type ColumnKind,
+  gatherRows,
+  type RowRef,
+} from "../schema/column_batch.ts";
+import type { Config } from "../schema/config.ts";
+import {
+  DEAD_LETTER_COLUMNS,
+  DEAD_LETTER_KINDS,
+  type EpochRecord,
+  SEMANTICS_VERSION,
+} from "../schema/epoch.ts";
+import { SESSION_KINDS, sessionColumnIndex } from "../schema/session.ts";
+import type { DeadLetterReason } from "../schema/user_event.ts";
+import type { PartitionAdvance } from "../sinks/sink.ts";
+import type { Epoch } from "./epoch.ts";
+import { semanticsOf } from "./session_actor.ts";
+
+/**
+ * The epoch's rows, sorted by partition and first offset: the same rows in the same order for any number of shards.
+ */
+export function epochRows(epoch: Epoch): ColumnBatch {
+  const [partition, offset] = [sessionColumnIndex("source_partition"), sessionColumnIndex("first_offset")];
+  return inLogOrder(SESSION_KINDS, epoch.seals.map(({ rows }) => rows), partition, offset);
+}
+
+/** The epoch's dead letters, sorted by partition and offset. */
+export function epochDeadLetters(epoch: Epoch): ColumnBatch {
+  const index = (name: string) => DEAD_LETTER_COLUMNS.findIndex((column) => column.name === name);
+  const letters = epoch.seals.map(({ deadLetters }) => deadLetters);
+  return inLogOrder(DEAD_LETTER_KINDS, letters, index("partition"), index("offset"));
+}
+
+function inLogOrder(
+  kinds: readonly ColumnKind[],
+  batches: readonly ColumnBatch[],
+  partitionColumn: number,
+  offsetColumn: number,
+): ColumnBatch {
+  const refs: (RowRef & { partition: number; offset: number })[] = [];
+  batches.forEach(({ rows, columns }, batch) => {
+    for (let row = 0; row < rows; row++) {
+      const partition = cellAt(columns[partitionColumn]!, row) as number;
+      const offset = cellAt(columns[offsetColumn]!, row) as number;
+      refs.push({ batch, row, partition, offset });
+    }
+  });
+  refs.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+  return gatherRows(kinds, batches, refs);
+}
+
+/** What the commit says besides its files. */
+export function epochRecord(
+  epoch: Epoch,
+  config: Config,
+  rows: number,
+  deadLetters: ColumnBatch,
+  deadLetterFile: string | null,
+): EpochRecord {
+  return {
+    pipeline: config.pipeline,
+    topic: config.topic,
+    epoch: epoch.number,
+    closedBy: epoch.closedBy,
+    semanticsVersion: SEMANTICS_VERSION,
+    rows,
+    deadLetterFile,
+    deadLetters: countReasons(deadLetters),
+    partitions: epoch.partitions,
+    semantics: semanticsOf(config),
+  };
+}
+
+function countReasons(letters: ColumnBatch): Partial<Record<DeadLetterReason, number>> {
+  const reasons = letters.columns[DEAD_LETTER_COLUMNS.findIndex(({ name }) => name === "reason")]!;
+  const counts: Partial<Record<DeadLetterReason, number>> = {};
+  for (let row = 0; row < letters.rows; row++) {
+    const reason = cellAt(reasons, row) as DeadLetterReason;
+    counts[reason] = (counts[reason] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** What the commit compares and swaps, per partition. */
+export function epochAdvances(epoch: Epoch): PartitionAdvance[] {
+  return epoch.barriers.map(({ partition, from, to, number }) => ({
+    partition,
+    from,
+    to,
+    barrierNumber: number,
+  }));
+}

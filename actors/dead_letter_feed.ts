@@ -1,0 +1,30 @@
+/** Dead letters on their way to the topic: at least once, recognizable by `topic-partition-offset`. */
+import { cellAt, type ColumnBatch } from "../schema/column_batch.ts";
+import { DEAD_LETTER_COLUMNS } from "../schema/epoch.ts";
+import type { ProducedRecord, Producer } from "../sources/source.ts";
+
+type DeadLetterColumn = typeof DEAD_LETTER_COLUMNS[number]["name"];
+
+/** Sends the letters, each with its original key and bytes, and headers that say why and where it came from. */
+export async function feedDeadLetters(producer: Producer, letters: ColumnBatch): Promise<void> {
+  if (letters.rows === 0) return;
+  const records: ProducedRecord[] = [];
+  for (let row = 0; row < letters.rows; row++) {
+    const cell = (name: DeadLetterColumn) =>
+      cellAt(letters.columns[DEAD_LETTER_COLUMNS.findIndex((column) => column.name === name)]!, row);
+    const [topic, partition, offset] = [cell("topic"), cell("partition"), cell("offset")];
+    records.push({
+      key: cell("key") as Uint8Array | null,
+      value: cell("value") as Uint8Array | null,
+      headers: {
+        id: `${topic}-${partition}-${offset}`,
+        reason: String(cell("reason")),
+        detail: String(cell("detail")),
+        topic: String(topic),
+        partition: String(partition),
+        offset: String(offset),
+      },
+    });
+  }
+  await producer.send(records);
+}

@@ -1,0 +1,115 @@
+/**
+ * ClickHouse follows the Delta log. Versions are inserted one by one: right after their commit on the fast path, and at
+ * start whatever the warehouse does not list as done. An outage costs freshness, never a row: it is tried again until
+ * it works, while commits go on.
+ */
+import type { Lake, Warehouse } from "../sinks/sink.ts";
+import type { Clock } from "./clock.ts";
+import { retrying } from "./retry.ts";
+
+/** Versions whose changes are read from the log at once. */
+const VERSIONS_PER_READ = 100;
+
+export interface FollowerDeps {
+  readonly lake: Lake;
+  readonly warehouse: Warehouse;
+  readonly tableId: string;
+  readonly clock: Clock;
+  readonly notice: (text: string) => void;
+}
+
+/** A version on its way into the warehouse. */
+interface Waiting {
+  readonly version: number;
+  /** Told the milliseconds that the insert took. */
+  readonly inserted: (insertMs: number) => void;
+}
+
+export class Follower {
+  readonly #queue: Waiting[] = [];
+  #wake: () => void = () => {};
+  #idle = true;
+  #idleListeners: (() => void)[] = [];
+  readonly #stop = new AbortController();
+
+  constructor(private readonly deps: FollowerDeps) {}
+
+  /** Versions committed and not yet inserted. */
+  get lag(): number {
+    return this.#queue.length;
+  }
+
+  /** Puts every version up to `newest` that the warehouse has not done at the head of the queue. */
+  async catchUp(newest: number): Promise<number> {
+    const { warehouse, tableId } = this.deps;
+    const done = await retrying(
+      () => warehouse.doneVersions(tableId),
+      this.#retry("Asking ClickHouse what it has"),
+    );
+    for (let version = 0; version <= newest; version++) {
+      if (!done.has(version)) this.#queue.push({ version, inserted: () => {} });
+    }
+    return this.#queue.length;
+  }
+
+  /** Adds a version that was just committed. */
+  push(version: number, inserted: (insertMs: number) => void): void {
+    this.#queue.push({ version, inserted });
+    this.#wake();
+  }
+
+  /** Works through the queue until it is stopped. */
+  async run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      if (this.#queue.length === 0) {
+        this.#setIdle(true);
+        await new Promise<void>((resolve) => this.#wake = resolve);
+        continue;
+      }
+      this.#setIdle(false);
+      await this.#follow(this.#queue.slice(0, VERSIONS_PER_READ));
+    }
+  }
+
+  /** Resolves when every version is inserted, or `waitMs` later; true in the first case. */
+  async settled(waitMs: number): Promise<boolean> {
+    if (this.#queue.length === 0 && this.#idle) return true;
+    const timeout = new AbortController();
+    const idle = new Promise<boolean>((resolve) => this.#idleListeners.push(() => resolve(true)));
+    const late = this.deps.clock.sleep(waitMs, timeout.signal).then(() => false);
+    const settled = await Promise.race([idle, late]);
+    timeout.abort();
+    return settled;
+  }
+
+  /** Stops after the version at work. */
+  stop(): void {
+    this.#stop.abort();
+    this.#wake();
+  }
+
+  async #follow(waiting: readonly Waiting[]): Promise<void> {
+    const { lake, warehouse, tableId, clock } = this.deps;
+    const versions = waiting.map(({ version }) => version);
+    const changes = await retrying(() => lake.changes(versions), this.#retry("Reading the Delta log"));
+    for (const { version, files, rows } of changes) {
+      if (this.#stop.signal.aborted) return;
+      const started = clock.monotonic();
+      await retrying(async () => {
+        const parquet = rows === 0 ? null : await lake.encodeVersion(files);
+        await warehouse.follow(tableId, version, rows, parquet);
+      }, this.#retry(`The ClickHouse insert of Delta version ${version}`));
+      this.#queue.shift()!.inserted(clock.monotonic() - started);
+    }
+  }
+
+  #retry(what: string) {
+    const { clock, notice } = this.deps;
+    return { clock, notice, what, signal: this.#stop.signal };
+  }
+
+  #setIdle(idle: boolean): void {
+    this.#idle = idle;
+    if (idle) this.#idleListeners.splice(0).forEach((listener) => listener());
+  }
+}

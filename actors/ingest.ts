@@ -1,0 +1,296 @@
+/**
+ * The ingest actor: reads the source, routes raw bytes to the session actors by the hash of their key, and posts the
+ * barriers that close epochs. It parses nothing. It alone computes barriers, between two polls, so that a barrier
+ * stands at one well-defined position of every partition.
+ */
+import { crc32 } from "node:zlib";
+import type { Config } from "../schema/config.ts";
+import type { PartitionBarrier, RecordMark, SessionSemantics } from "../schema/epoch.ts";
+import { assertNever, invariant, SourceError } from "../schema/errors.ts";
+import { keyAt, type RecordBatch, type Source, valueAt } from "../sources/source.ts";
+import { nextBarrier } from "./barrier.ts";
+import type { Clock } from "./clock.ts";
+import { batchBytes, type Channel, type Mailbox } from "./mailbox.ts";
+import type { IngestCommand, IngestReport, PartitionStart, RunMode } from "./protocol.ts";
+import { probeKeys } from "./key_probe.ts";
+import { splitByShard } from "./route.ts";
+import { semanticsOf } from "./session_actor.ts";
+
+/** The longest wait for records before commands are looked at again. */
+const POLL_WAIT_MS = 50;
+/** Key and value bytes of one poll. */
+const POLL_BYTES = 4 * 1024 * 1024;
+
+/** What the ingest actor works with. */
+export interface IngestDeps {
+  readonly source: Source;
+  readonly mailboxes: readonly Mailbox[];
+  readonly coordinator: Channel<IngestReport, IngestCommand>;
+  readonly clock: Clock;
+  readonly config: Config;
+  readonly mode: RunMode;
+  /** Tells the operator something. */
+  readonly notice: (text: string) => void;
+}
+
+/** A partition that is being read. */
+interface Reading {
+  readonly partition: number;
+  readonly start: number;
+  /** Where a bounded run stops. */
+  readonly end: number;
+  position: number;
+  records: number;
+  atEnd: boolean;
+  last: PartitionBarrier | null;
+  /** A copy of the newest record routed, for the mark that a barrier carries. */
+  newest:
+    | { readonly offset: number; readonly key: Uint8Array | null; readonly value: Uint8Array | null }
+    | null;
+}
+
+export class Ingest {
+  readonly #commands: IngestCommand[] = [];
+  #wake: () => void = () => {};
+  readonly #readings = new Map<number, Reading>();
+  #ends = new Map<number, number>();
+  #epochBytes = 0;
+  #full = false;
+  #stopped = false;
+  #endReported = false;
+  readonly #semantics: SessionSemantics;
+
+  constructor(private readonly deps: IngestDeps) {
+    this.#semantics = semanticsOf(deps.config);
+    deps.coordinator.receive((command) => {
+      this.#commands.push(command);
+      this.#wake();
+    });
+  }
+
+  /** Reads until it is told to shut down. */
+  async run(): Promise<void> {
+    const ranges = await this.deps.source.ranges();
+    this.#ends = new Map(ranges.map(({ partition, end }) => [partition, end]));
+    if (this.deps.config.keyCheck === "session_id") await probeKeys(this.deps.source, ranges);
+    this.deps.coordinator.send({ type: "ranges", ranges });
+    for (;;) {
+      for (const command of this.#commands.splice(0)) {
+        if (command.type === "shutdown") {
+          await this.deps.source.close();
+          this.deps.coordinator.send({ type: "stopped" });
+          return;
+        }
+        await this.#handle(command);
+      }
+      if (this.#stopped || this.#full || this.#readings.size === 0) await this.#nextCommand();
+      else await this.#read();
+    }
+  }
+
+  #nextCommand(): Promise<void> {
+    if (this.#commands.length > 0) return Promise.resolve();
+    return new Promise((resolve) => this.#wake = resolve);
+  }
+
+  async #handle(command: Exclude<IngestCommand, { type: "shutdown" }>): Promise<void> {
+    switch (command.type) {
+      case "assign":
+        return await this.#assign(command.partitions);
+      case "close":
+        return this.#close(command);
+      case "committed":
+        return await this.deps.source.commitOffsets(command.positions);
+      default:
+        assertNever(command);
+    }
+  }
+
+  /** One poll, routed. */
+  async #read(): Promise<void> {
+    const { source, config, mode } = this.deps;
+    const { batches, atEnd } = await source.poll(POLL_BYTES, POLL_WAIT_MS);
+    for (const batch of batches) {
+      const reading = this.#readings.get(batch.partition);
+      invariant(reading !== undefined, `partition ${batch.partition} is polled only after it was assigned`);
+      await this.#route(reading, batch, 0, reading.end);
+      if (reading.position >= reading.end) source.pause(reading.partition);
+    }
+    for (const reading of this.#readings.values()) reading.atEnd = atEnd.includes(reading.partition);
+    if (this.#epochBytes >= config.epochBytesMax) {
+      this.#full = true;
+      this.deps.coordinator.send({ type: "full" });
+    }
+    const ended = () => [...this.#readings.values()].every(({ position, end }) => position >= end);
+    if (mode.untilEnd && !this.#endReported && ended()) {
+      this.#endReported = true;
+      this.#stopped = true;
+      this.deps.coordinator.send({ type: "end_reached" });
+    }
+  }
+
+  /**
+   * Hands the batch's records from index `first` on, up to offset `end`, to the shards.
+   *
+   * @returns the index of the first record that was not routed
+   */
+  async #route(reading: Reading, batch: RecordBatch, first: number, end: number): Promise<number> {
+    let stop = first;
+    while (stop < batch.count && batch.offsets[stop]! < end) stop++;
+    if (stop > first) {
+      const parts = splitByShard(batch, first, stop, this.deps.mailboxes.length);
+      const { offsets } = batch;
+      const copy = (bytes: Uint8Array | null) => bytes?.slice() ?? null;
+      const [key, value] = [copy(keyAt(batch, stop - 1)), copy(valueAt(batch, stop - 1))];
+      reading.newest = { offset: offsets[stop - 1]!, key, value };
+      reading.records += stop - first;
+      for (const [shard, part] of parts.entries()) {
+        if (part === null) continue;
+        this.#epochBytes += batchBytes(part);
+        await this.deps.mailboxes[shard]!.deliver(part);
+      }
+    }
+    reading.position = stop < batch.count ? end : Math.min(batch.nextOffset, end);
+    return stop;
+  }
+
+  #close(command: Extract<IngestCommand, { type: "close" }>): void {
+    if (command.stop) this.#stopped = true;
+    const clock = Math.floor(this.deps.clock.now());
+    const barriers: PartitionBarrier[] = [];
+    for (const reading of this.#readings.values()) {
+      const { partition, last, start, position, records, atEnd } = reading;
+      const barrier = nextBarrier(
+        { partition, last, start, position, records, atEnd, lastRecord: markOf(reading) },
+        {
+          epoch: command.epoch,
+          clock,
+          latestEventTime: command.latest.get(partition) ?? null,
+          idleness: !this.deps.mode.untilEnd,
+          closeOpen: command.closeOpen,
+        },
+        this.#semantics,
+      );
+      if (barrier === null) continue;
+      reading.last = barrier;
+      reading.records = 0;
+      barriers.push(barrier);
+    }
+    const posted = barriers.map(({ partition }) => partition);
+    const stale = command.stale.filter((partition) => !posted.includes(partition));
+    const snapshots = command.checkpoint ? [...posted, ...stale] : stale;
+    if (barriers.length + snapshots.length > 0) {
+      for (const mailbox of this.deps.mailboxes) {
+        mailbox.post({ type: "barrier", epoch: command.epoch, barriers, snapshots });
+      }
+    }
+    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers });
+    this.#epochBytes = 0;
+    this.#full = false;
+  }
+
+  async #assign(partitions: readonly PartitionStart[]): Promise<void> {
+    for (const start of partitions) {
+      await this.#verifyTopic(start);
+      await this.#replay(start);
+      this.deps.source.pause(start.partition);
+    }
+    for (const { partition } of partitions) {
+      const reading = this.#readings.get(partition)!;
+      if (!this.deps.mode.untilEnd || reading.position < reading.end) this.deps.source.resume(partition);
+    }
+    for (const mailbox of this.deps.mailboxes) mailbox.post({ type: "live" });
+  }
+
+  /** Restores a partition's state at its checkpoint and replays it through the barriers recorded since. */
+  async #replay(start: PartitionStart): Promise<void> {
+    const { partition, checkpoint, occurrences, latestEventTime, replay } = start;
+    const post = (message: Parameters<Mailbox["post"]>[0]) =>
+      this.deps.mailboxes.forEach((box) => box.post(message));
+    const semantics = replay[0]?.semantics ?? this.#semantics;
+    const watermark = checkpoint?.watermark ?? null;
+    post({ type: "restore", partition, occurrences, latestEventTime, watermark, semantics });
+    const end = this.deps.mode.untilEnd ? this.#ends.get(partition)! : Infinity;
+    const reading: Reading = {
+      partition,
+      start: start.offset,
+      end,
+      position: start.offset,
+      records: 0,
+      atEnd: false,
+      last: checkpoint,
+      newest: null,
+    };
+    this.#readings.set(partition, reading);
+    await this.deps.source.seek(partition, start.offset);
+    this.deps.source.resume(partition);
+    let rest: { batch: RecordBatch; index: number } | null = null;
+    for (const { barrier, semantics } of replay) {
+      post({ type: "semantics", partition, semantics });
+      while (reading.position < barrier.to) {
+        rest ??= await this.#nextBatch(reading, barrier);
+        rest.index = await this.#route(reading, rest.batch, rest.index, barrier.to);
+        if (rest.index >= rest.batch.count) rest = null;
+      }
+      reading.records = 0;
+      reading.last = barrier;
+      post({ type: "replayed", barrier });
+    }
+    post({ type: "semantics", partition, semantics: this.#semantics });
+    // Drops what was fetched beyond the last recorded barrier: it comes again, live.
+    if (replay.length > 0) await this.deps.source.seek(partition, reading.position);
+    this.#epochBytes = 0;
+  }
+
+  async #nextBatch(
+    reading: Reading,
+    barrier: PartitionBarrier,
+  ): Promise<{ batch: RecordBatch; index: number }> {
+    const { source } = this.deps;
+    for (;;) {
+      const { batches, atEnd } = await source.poll(POLL_BYTES, POLL_WAIT_MS);
+      const batch = batches.find(({ partition }) => partition === reading.partition);
+      if (batch !== undefined) {
+        invariant(batches.length === 1, "only the partition that is being replayed is polled");
+        return { batch, index: 0 };
+      }
+      if (atEnd.includes(reading.partition)) {
+        throw new SourceError(
+          `Cannot replay partition ${reading.partition} of topic '${source.topic}': the records from offset ` +
+            `${reading.position} to ${barrier.to} are needed and the log ends before them. Restore the topic, or ` +
+            `start a new pipeline (PIPELINE) on a new lake.`,
+        );
+      }
+    }
+  }
+
+  /** A topic that was deleted and created again has other records at the same offsets. */
+  async #verifyTopic({ partition, checkpoint, replay }: PartitionStart): Promise<void> {
+    const last = replay.at(-1)?.barrier ?? checkpoint;
+    if (!last?.lastRecord) return;
+    const { offset } = last.lastRecord;
+    const found = await this.deps.source.recordAt(partition, offset);
+    if (found === null) {
+      this.deps.notice(
+        `Retention has removed the record at offset ${offset} of partition ${partition}, by which the topic is recognized: going on without that check.`,
+      );
+      return;
+    }
+    if (markOfRecord(offset, keyAt(found, 0), valueAt(found, 0)).crc32 !== last.lastRecord.crc32) {
+      throw new SourceError(
+        `Cannot go on with topic '${this.deps.source.topic}': the record at offset ${offset} of partition ${partition} ` +
+          `is not the one that was read there before, so the topic was re-created. Start a new pipeline (PIPELINE) ` +
+          `on a new lake, or restore the topic.`,
+      );
+    }
+  }
+}
+
+function markOf({ newest, last }: Reading): RecordMark | null {
+  return newest === null ? last?.lastRecord ?? null : markOfRecord(newest.offset, newest.key, newest.value);
+}
+
+function markOfRecord(offset: number, key: Uint8Array | null, value: Uint8Array | null): RecordMark {
+  const empty = new Uint8Array();
+  return { offset, crc32: crc32(value ?? empty, crc32(key ?? empty)) };
+}

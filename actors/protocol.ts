@@ -1,0 +1,189 @@
+/**
+ * Every message between the actors, as discriminated unions. Ports are FIFO; what an actor may assume about order is
+ * said with the message. ARCHITECTURE.md draws who talks to whom.
+ */
+import type { ColumnBatch } from "../schema/column_batch.ts";
+import type { Config } from "../schema/config.ts";
+import type { EpochCloseReason, PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
+import type { PartitionRange, RecordBatch } from "../sources/source.ts";
+import type { PartitionCounts } from "./sessionizer.ts";
+
+/** A partition as its owner starts with it: the state as of a checkpoint, and what to replay from there. */
+export interface PartitionStart {
+  readonly partition: number;
+  /** The barrier of the checkpoint; null where the partition starts without one. */
+  readonly checkpoint: PartitionBarrier | null;
+  /** The occurrences at that barrier, as `checkpoint.ts` encodes them. */
+  readonly occurrences: Uint8Array;
+  /** Latest event time at that barrier. */
+  readonly latestEventTime: number | null;
+  /** Where reading starts. */
+  readonly offset: number;
+  /** The barriers recorded since, with the settings in force before each. */
+  readonly replay: readonly { readonly barrier: PartitionBarrier; readonly semantics: SessionSemantics }[];
+}
+
+/** Coordinator → ingest. */
+export type IngestCommand =
+  /** The partitions to read; answered by every shard's `restored`. */
+  | { readonly type: "assign"; readonly partitions: readonly PartitionStart[] }
+  /** Close the epoch; answered by `closed`. */
+  | {
+    readonly type: "close";
+    readonly epoch: number;
+    /** Latest event time by partition, over the newest epoch that all shards have sealed. */
+    readonly latest: ReadonlyMap<number, number>;
+    readonly closeOpen: boolean;
+    /** Whether shards shall snapshot the partitions that get a barrier. */
+    readonly checkpoint: boolean;
+    /** Partitions to snapshot even if they get none: their state is that at their newest barrier. */
+    readonly stale: readonly number[];
+    /** Stop reading before the barrier: nothing follows it. */
+    readonly stop: boolean;
+  }
+  /** The epoch is in the lake. */
+  | { readonly type: "committed"; readonly epoch: number; readonly positions: ReadonlyMap<number, number> }
+  /** Close the source; answered by `stopped`. */
+  | { readonly type: "shutdown" };
+
+/** Ingest → coordinator. */
+export type IngestReport =
+  /** What the source holds, before anything is assigned. */
+  | { readonly type: "ranges"; readonly ranges: readonly PartitionRange[] }
+  /** The barriers that were posted to every shard; none where nothing would change. */
+  | { readonly type: "closed"; readonly epoch: number; readonly barriers: readonly PartitionBarrier[] }
+  /** The epoch has reached its size: reading waits until it is closed. */
+  | { readonly type: "full" }
+  /** A bounded run has read what the log held when it started. */
+  | { readonly type: "end_reached" }
+  | { readonly type: "stopped" };
+
+/** Ingest → session actor, FIFO: a barrier follows all records that it covers. */
+export type ShardMessage =
+  | { readonly type: "records"; readonly batch: RecordBatch }
+  /** The partition's state as of a checkpoint; drops what was there. */
+  | {
+    readonly type: "restore";
+    readonly partition: number;
+    readonly occurrences: Uint8Array;
+    readonly latestEventTime: number | null;
+    readonly watermark: number | null;
+    readonly semantics: SessionSemantics;
+  }
+  /** A recorded barrier: what it brings out is already committed, and discarded. */
+  | { readonly type: "replayed"; readonly barrier: PartitionBarrier }
+  /** The settings in force from here on. */
+  | { readonly type: "semantics"; readonly partition: number; readonly semantics: SessionSemantics }
+  /** All partitions are replayed; answered to the coordinator by `restored`. */
+  | { readonly type: "live" }
+  | {
+    readonly type: "barrier";
+    readonly epoch: number;
+    readonly barriers: readonly PartitionBarrier[];
+    /** Partitions to snapshot after the barriers. */
+    readonly snapshots: readonly number[];
+  };
+
+/** Session actor → ingest: bytes of records that have left the mailbox. */
+export interface Credit {
+  readonly bytes: number;
+}
+
+/** What a shard says of one partition when it seals. */
+export interface SealedPartition {
+  readonly partition: number;
+  readonly counts: PartitionCounts;
+  readonly latestEventTime: number | null;
+}
+
+/** Session actor → coordinator. */
+export type ShardReport =
+  | {
+    readonly type: "restored";
+    readonly shard: number;
+    readonly partitions: readonly { readonly partition: number; readonly latestEventTime: number | null }[];
+  }
+  | {
+    readonly type: "sealed";
+    readonly shard: number;
+    readonly epoch: number;
+    readonly rows: ColumnBatch;
+    readonly deadLetters: ColumnBatch;
+    readonly partitions: readonly SealedPartition[];
+    readonly snapshots: readonly { readonly partition: number; readonly occurrences: Uint8Array }[];
+  };
+
+/** One committed epoch, for people and dashboards. */
+export interface EpochReport {
+  readonly epoch: number;
+  /** The Delta version that holds it. */
+  readonly version: number;
+  readonly closedBy: EpochCloseReason;
+  readonly sessions: number;
+  readonly events: number;
+  readonly eventsPerSecond: number;
+  readonly openSessions: number;
+  readonly deadLetters: number;
+  /** From the last shard's seal to the Delta commit. */
+  readonly commitMs: number;
+  /** The ClickHouse insert; null where ClickHouse lags behind. */
+  readonly insertMs: number | null;
+}
+
+/** What a pipeline did from start to stop. */
+export interface PipelineSummary {
+  readonly epochs: number;
+  readonly sessions: number;
+  readonly events: number;
+  readonly deadLetters: number;
+}
+
+/** Any actor → supervisor. */
+export type ActorReport =
+  | { readonly type: "ready" }
+  | { readonly type: "epoch"; readonly report: EpochReport }
+  /** A sentence for the operator. */
+  | { readonly type: "notice"; readonly level: "info" | "warning"; readonly text: string }
+  | { readonly type: "finished"; readonly summary: PipelineSummary }
+  | { readonly type: "failed"; readonly failure: Failure };
+
+/** An error on its way to the supervisor: classes do not survive the journey. */
+export interface Failure {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly exitCode: number;
+}
+
+/** Supervisor → coordinator. */
+export type CoordinatorCommand = { readonly type: "drain" };
+
+/** How a run ends: `untilEnd` stops it at the log's present end, `closeOpen` then closes what is open. */
+export interface RunMode {
+  readonly untilEnd: boolean;
+  readonly closeOpen: boolean;
+}
+
+/** Supervisor → each actor, once, with its ports. */
+export interface ActorStart {
+  readonly config: Config;
+  readonly mode: RunMode;
+}
+
+export interface IngestStart extends ActorStart {
+  readonly shards: readonly MessagePort[];
+  readonly coordinator: MessagePort;
+}
+
+export interface SessionActorStart extends ActorStart {
+  readonly shard: number;
+  readonly ingest: MessagePort;
+  readonly coordinator: MessagePort;
+}
+
+export interface CoordinatorStart extends ActorStart {
+  readonly shards: readonly MessagePort[];
+  readonly ingest: MessagePort;
+  /** The embedded warehouse's port; null where ClickHouse is reached over HTTP. */
+  readonly warehouse: MessagePort | null;
+}

@@ -1,0 +1,38 @@
+/** Trying again what a sink could not do, for as long as it may still succeed. */
+import { messageOf, SinkError } from "../schema/errors.ts";
+import type { Clock } from "./clock.ts";
+
+const BACKOFF_MIN_MS = 100;
+const BACKOFF_MAX_MS = 10_000;
+
+export interface RetryOptions {
+  readonly clock: Clock;
+  /** Told once when `what` starts failing, and once when it works again. */
+  readonly notice: (text: string) => void;
+  /** What is tried, to begin a sentence: "The commit of epoch 7". */
+  readonly what: string;
+  /** Gives up when it aborts: the last error is thrown. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs `attempt` until it succeeds, with exponential, jittered pauses of at most 10 s.
+ *
+ * @throws whatever `attempt` throws that is not a retryable {@linkcode SinkError}
+ */
+export async function retrying<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
+  const { clock, notice, what, signal } = options;
+  for (let tries = 0;; tries++) {
+    try {
+      const result = await attempt();
+      if (tries > 0) notice(`${what} succeeded after ${tries + 1} tries.`);
+      return result;
+    } catch (error) {
+      const retryable = error instanceof SinkError && error.retryable;
+      if (!retryable || signal?.aborted) throw error;
+      if (tries === 0) notice(`${what} failed and is tried again: ${messageOf(error)}`);
+      const ceiling = Math.min(BACKOFF_MIN_MS * 2 ** tries, BACKOFF_MAX_MS);
+      await clock.sleep(ceiling / 2 + clock.random() * ceiling / 2, signal);
+    }
+  }
+}

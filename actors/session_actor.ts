@@ -1,0 +1,121 @@
+/**
+ * A session actor: one shard of every partition. It takes records in through its mailbox, and at a barrier hands the
+ * finished sessions to the coordinator as columns. All rules are `sessionizer.ts`'s; this is its shell.
+ */
+import { ColumnBatchBuilder } from "../schema/column_batch.ts";
+import { DEAD_LETTER_KINDS, type PartitionBarrier, type SessionSemantics } from "../schema/epoch.ts";
+import { assertNever, invariant } from "../schema/errors.ts";
+import { encodeOccurrences, restoreOccurrences } from "./checkpoint.ts";
+import type { SealedPartition, ShardMessage, ShardReport } from "./protocol.ts";
+import {
+  acceptBatch,
+  emptyPartition,
+  type PartitionSeal,
+  type PartitionState,
+  sealPartition,
+  sessionRows,
+} from "./sessionizer.ts";
+import { shardOf } from "./shard.ts";
+
+/** One shard's state, and the messages that change it. */
+export class SessionActor {
+  readonly #partitions = new Map<number, PartitionState>();
+
+  /**
+   * @param topic named in dead letters
+   * @param report sends to the coordinator
+   */
+  constructor(
+    private readonly shard: number,
+    private readonly shards: number,
+    private readonly topic: string,
+    private readonly report: (report: ShardReport) => void,
+  ) {}
+
+  /** Handles one message; runs to its end before the next. */
+  handle(message: ShardMessage): void {
+    switch (message.type) {
+      case "records":
+        return acceptBatch(this.#state(message.batch.partition), message.batch);
+      case "restore":
+        return this.#restore(message);
+      case "replayed":
+        sealPartition(this.#state(message.barrier.partition), message.barrier);
+        return;
+      case "semantics":
+        this.#state(message.partition).semantics = message.semantics;
+        return;
+      case "live":
+        return this.report({
+          type: "restored",
+          shard: this.shard,
+          partitions: [...this.#partitions.values()].map(({ partition, latestEventTime }) => ({
+            partition,
+            latestEventTime,
+          })),
+        });
+      case "barrier":
+        return this.#seal(message.epoch, message.barriers, message.snapshots);
+      default:
+        assertNever(message);
+    }
+  }
+
+  #state(partition: number): PartitionState {
+    const state = this.#partitions.get(partition);
+    invariant(state !== undefined, `partition ${partition} is restored before anything else is posted of it`);
+    return state;
+  }
+
+  #restore(message: Extract<ShardMessage, { type: "restore" }>): void {
+    const state = emptyPartition(message.partition, message.semantics);
+    state.latestEventTime = message.latestEventTime;
+    state.watermark = message.watermark;
+    restoreOccurrences(state, message.occurrences, (key) => shardOf(key, this.shards) === this.shard);
+    this.#partitions.set(message.partition, state);
+  }
+
+  #seal(epoch: number, barriers: readonly PartitionBarrier[], snapshots: readonly number[]): void {
+    const seals = barriers.map((barrier) => sealPartition(this.#state(barrier.partition), barrier));
+    this.report({
+      type: "sealed",
+      shard: this.shard,
+      epoch,
+      rows: sessionRows(seals).finish(),
+      deadLetters: this.#deadLetters(epoch, seals),
+      partitions: seals.map(({ barrier, counts, latestEventTime }): SealedPartition => ({
+        partition: barrier.partition,
+        counts,
+        latestEventTime,
+      })),
+      snapshots: snapshots.map((partition) => ({
+        partition,
+        occurrences: encodeOccurrences(this.#state(partition)),
+      })),
+    });
+  }
+
+  #deadLetters(epoch: number, seals: readonly PartitionSeal[]) {
+    const builder = new ColumnBatchBuilder(DEAD_LETTER_KINDS);
+    for (const letter of seals.flatMap(({ deadLetters }) => deadLetters)) {
+      const { partition, offset, timestamp, reason, detail, key, value } = letter;
+      builder.push([this.topic, partition, offset, timestamp, reason, detail, key, value, epoch]);
+    }
+    return builder.finish();
+  }
+}
+
+/** The settings of {@linkcode SessionSemantics}, from the configuration. */
+export function semanticsOf(config: SessionSemantics): SessionSemantics {
+  const { sessionTimeoutMs, watermarkDelayMs, allowedLatenessMs, maxSessionDurationMs } = config;
+  const { maxSessionEvents, maxClockSkewMs, keyCheck } = config;
+  return {
+    sessionTimeoutMs,
+    watermarkDelayMs,
+    allowedLatenessMs,
+    maxSessionDurationMs,
+    maxSessionEvents,
+    maxClockSkewMs,
+    keyCheck,
+  };
+}

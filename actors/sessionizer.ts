@@ -1,0 +1,358 @@
+/**
+ * The sessionizer: PURE. A partition's state is a function of its records and of its barriers with what they carry;
+ * nothing here reads a clock, a setting of its own or the outside. State is changed in place, for speed; effects are
+ * returned. One instance holds the part of each partition whose session ids hash to its shard.
+ *
+ * The rules are those of ARCHITECTURE.md, "Sessions".
+ */
+import { type Cell, ColumnBatchBuilder } from "../schema/column_batch.ts";
+import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
+import { type CloseReason, reduceSession, SESSION_KINDS } from "../schema/session.ts";
+import { type AcceptedEvent, parseEvent, type Rejected } from "../schema/user_event.ts";
+import { keyAt, type RecordBatch, valueAt } from "../sources/source.ts";
+
+/** An accepted event with its place in the log. */
+export interface StoredEvent {
+  readonly event: AcceptedEvent;
+  readonly offset: number;
+}
+
+/** One session: an occurrence of its id. Open while `closed` is null; afterwards remembered until it is forgotten. */
+export interface Occurrence {
+  readonly sessionId: string;
+  /** The key of its records, by which they were routed: the session id's bytes, unless `KAFKA_KEY=trust`. */
+  readonly key: Uint8Array;
+  /** Offset of the event that opened it. */
+  readonly firstOffset: number;
+  lastOffset: number;
+  /** Least and greatest event time, epoch milliseconds. */
+  start: number;
+  end: number;
+  /** In offset order. */
+  readonly events: StoredEvent[];
+  readonly eventIds: Set<string>;
+  closed: CloseReason | null;
+  /** Its row has left with an epoch: what it holds can be changed by a revision only. */
+  sealed: boolean;
+}
+
+/** An event that cannot be used, with the bytes it came in. */
+export interface DeadLetter extends Rejected {
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array | null;
+}
+
+/** What happened in a partition since its last barrier, and what it holds now; counted in records. */
+export interface PartitionCounts {
+  readonly records: number;
+  readonly duplicates: number;
+  readonly deadLetters: number;
+  /** Events of the sessions that this barrier finished. */
+  readonly inSessions: number;
+  /** Events in sessions that are still open. */
+  readonly held: number;
+  readonly openSessions: number;
+}
+
+/** One partition's part of a shard. */
+export interface PartitionState {
+  readonly partition: number;
+  semantics: SessionSemantics;
+  /** The occurrences that an event may still belong to, by session id. */
+  readonly occurrences: Map<string, Occurrence[]>;
+  /** Finished since the last barrier. */
+  finished: Occurrence[];
+  deadLetters: DeadLetter[];
+  /** The latest time of an accepted event or a duplicate; null before the first. */
+  latestEventTime: number | null;
+  watermark: number | null;
+  records: number;
+  duplicates: number;
+  held: number;
+  openSessions: number;
+}
+
+/** What a barrier brought out of a partition's part. */
+export interface PartitionSeal {
+  readonly barrier: PartitionBarrier;
+  readonly finished: readonly Occurrence[];
+  readonly deadLetters: readonly DeadLetter[];
+  readonly counts: PartitionCounts;
+  readonly latestEventTime: number | null;
+}
+
+/** The state of a partition without a past. */
+export function emptyPartition(partition: number, semantics: SessionSemantics): PartitionState {
+  return {
+    partition,
+    semantics,
+    occurrences: new Map(),
+    finished: [],
+    deadLetters: [],
+    latestEventTime: null,
+    watermark: null,
+    records: 0,
+    duplicates: 0,
+    held: 0,
+    openSessions: 0,
+  };
+}
+
+const encoder = new TextEncoder();
+
+/** Takes in a batch of the partition's records, in offset order. */
+export function acceptBatch(state: PartitionState, batch: RecordBatch): void {
+  for (let i = 0; i < batch.count; i++) {
+    state.records++;
+    const offset = batch.offsets[i]!;
+    const timestamp = batch.timestamps[i]!;
+    const key = keyAt(batch, i);
+    const value = valueAt(batch, i);
+    const parsed = parseEvent(value);
+    const rejected = "rejected" in parsed
+      ? parsed.rejected
+      : checkRecord(parsed.event, key, timestamp, state.semantics) ??
+        acceptEvent(state, parsed.event, key!, offset);
+    if (rejected !== null) {
+      // Copies: the batch's buffers are far larger than one bad record.
+      const copies = { key: key?.slice() ?? null, value: value?.slice() ?? null };
+      state.deadLetters.push({ ...rejected, partition: state.partition, offset, timestamp, ...copies });
+    }
+  }
+}
+
+/** What a valid event must agree on with the record that carries it: its key and the broker's timestamp. */
+function checkRecord(
+  event: AcceptedEvent,
+  key: Uint8Array | null,
+  timestamp: number,
+  semantics: SessionSemantics,
+): Rejected | null {
+  if (key === null) {
+    return { reason: "no_key", detail: "The record has no key: its key must be the session_id." };
+  }
+  if (semantics.keyCheck === "session_id" && !sameBytes(key, encoder.encode(event.sessionId))) {
+    return { reason: "key_mismatch", detail: "The record's key is not the event's session_id." };
+  }
+  if (event.time > timestamp + semantics.maxClockSkewMs) {
+    const ahead = event.time - timestamp;
+    return {
+      reason: "clock_skew",
+      detail:
+        `Event times may be at most ${semantics.maxClockSkewMs} ms ahead of the broker: this is ${ahead} ms.`,
+    };
+  }
+  return null;
+}
+
+/** Whether two byte strings are the same. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** Gives the event to the occurrence it belongs to, or opens one. Returns why it cannot. */
+function acceptEvent(
+  state: PartitionState,
+  event: AcceptedEvent,
+  key: Uint8Array,
+  offset: number,
+): Rejected | null {
+  const { semantics } = state;
+  // One id under two keys may live on two shards, so those are two sessions: the number of shards must not matter.
+  const candidates = (state.occurrences.get(event.sessionId) ?? []).filter((known) =>
+    sameBytes(known.key, key)
+  );
+  const found = belongsTo(candidates, event.time, semantics.sessionTimeoutMs);
+  if (found !== null) {
+    if (found.eventIds.has(event.eventId)) {
+      state.duplicates++;
+      noteTime(state, event.time);
+      return null;
+    }
+    const capped = passesCap(found, event.time, semantics);
+    if (found.closed === null) {
+      if (capped === null) return join(state, found, event, offset);
+      close(state, found, "cap");
+      return open(state, event, key, offset);
+    }
+    if (capped === "events") {
+      return {
+        reason: "cap",
+        detail: `Its session ended with ${found.events.length} events, the most one may have.`,
+      };
+    }
+    if (capped === null) {
+      return found.sealed
+        ? { reason: "late", detail: "Its session was finished and committed before the event arrived." }
+        : join(state, found, event, offset);
+    }
+  }
+  const { watermark } = state;
+  if (
+    watermark !== null && event.time + semantics.sessionTimeoutMs + semantics.allowedLatenessMs < watermark
+  ) {
+    const behind = watermark - event.time;
+    return { reason: "too_late", detail: `It arrived ${behind} ms behind its partition's watermark.` };
+  }
+  return open(state, event, key, offset);
+}
+
+/**
+ * The occurrence that holds an event time within its window; the nearest, then an open one, then the lowest first
+ * offset. One ended by `session_end`, a cap or a drain takes nothing after its end.
+ */
+function belongsTo(candidates: readonly Occurrence[], time: number, timeout: number): Occurrence | null {
+  let best: Occurrence | null = null;
+  let bestDistance = Infinity;
+  for (const candidate of candidates) {
+    const byGap = candidate.closed === null || candidate.closed === "timeout" || candidate.closed === "idle";
+    if (time < candidate.start - timeout || time > candidate.end + (byGap ? timeout : 0)) continue;
+    const distance = Math.max(candidate.start - time, time - candidate.end, 0);
+    const nearer = distance < bestDistance ||
+      (distance === bestDistance && best?.closed !== null && candidate.closed === null);
+    if (nearer) [best, bestDistance] = [candidate, distance]; // candidates are in the order of first offset
+  }
+  return best;
+}
+
+/** Which cap the occurrence would pass with an event at `time`. */
+function passesCap(
+  occurrence: Occurrence,
+  time: number,
+  semantics: SessionSemantics,
+): "events" | "duration" | null {
+  if (occurrence.events.length >= semantics.maxSessionEvents) return "events";
+  const duration = Math.max(occurrence.end, time) - Math.min(occurrence.start, time);
+  return duration > semantics.maxSessionDurationMs ? "duration" : null;
+}
+
+function open(state: PartitionState, event: AcceptedEvent, key: Uint8Array, offset: number): null {
+  const occurrence: Occurrence = {
+    sessionId: event.sessionId,
+    key: key.slice(),
+    firstOffset: offset,
+    lastOffset: offset,
+    start: event.time,
+    end: event.time,
+    events: [],
+    eventIds: new Set(),
+    closed: null,
+    sealed: false,
+  };
+  remember(state, occurrence);
+  state.openSessions++;
+  return join(state, occurrence, event, offset);
+}
+
+/** Puts an occurrence into the state; occurrences of one id stay in the order of their first offset. */
+export function remember(state: PartitionState, occurrence: Occurrence): void {
+  const known = state.occurrences.get(occurrence.sessionId);
+  if (known === undefined) state.occurrences.set(occurrence.sessionId, [occurrence]);
+  else known.push(occurrence);
+}
+
+function join(state: PartitionState, occurrence: Occurrence, event: AcceptedEvent, offset: number): null {
+  occurrence.events.push({ event, offset });
+  occurrence.eventIds.add(event.eventId);
+  occurrence.lastOffset = offset;
+  occurrence.start = Math.min(occurrence.start, event.time);
+  occurrence.end = Math.max(occurrence.end, event.time);
+  state.held++;
+  noteTime(state, event.time);
+  if (event.eventType === "session_end" && occurrence.closed === null) {
+    close(state, occurrence, "session_end");
+  }
+  return null;
+}
+
+function noteTime(state: PartitionState, time: number): void {
+  state.latestEventTime = Math.max(state.latestEventTime ?? time, time);
+}
+
+function close(state: PartitionState, occurrence: Occurrence, reason: CloseReason): void {
+  occurrence.closed = reason;
+  state.openSessions--;
+  state.finished.push(occurrence);
+}
+
+/**
+ * Closes an epoch in the partition: closes by the watermark, close-open, then forget. The finished sessions leave with
+ * the seal, and stay remembered.
+ */
+export function sealPartition(state: PartitionState, barrier: PartitionBarrier): PartitionSeal {
+  state.watermark = barrier.watermark;
+  closeByBarrier(state, barrier);
+  const { finished, deadLetters, records, duplicates } = state;
+  let inSessions = 0;
+  for (const occurrence of finished) {
+    occurrence.sealed = true;
+    inSessions += occurrence.events.length;
+  }
+  state.held -= inSessions;
+  state.finished = [];
+  state.deadLetters = [];
+  state.records = 0;
+  state.duplicates = 0;
+  if (barrier.forgetBefore !== null) forget(state, barrier.forgetBefore);
+  const { held, openSessions, latestEventTime } = state;
+  const counts = { records, duplicates, deadLetters: deadLetters.length, inSessions, held, openSessions };
+  return { barrier, finished, deadLetters, counts, latestEventTime };
+}
+
+/** Closes every open occurrence that the barrier ends, with the reason that ended it first. */
+function closeByBarrier(state: PartitionState, barrier: PartitionBarrier): void {
+  const { sessionTimeoutMs } = state.semantics;
+  const { watermark, eventWatermark, closeOpen } = barrier;
+  if (watermark === null && !closeOpen) return;
+  for (const occurrences of state.occurrences.values()) {
+    for (const occurrence of occurrences) {
+      if (occurrence.closed !== null) continue;
+      const deadline = occurrence.end + sessionTimeoutMs;
+      if (eventWatermark !== null && deadline < eventWatermark) close(state, occurrence, "timeout");
+      else if (watermark !== null && deadline < watermark) close(state, occurrence, "idle");
+      else if (closeOpen) close(state, occurrence, "drain");
+    }
+  }
+}
+
+/** Forgets the finished sessions that no event in time can reach any more. */
+function forget(state: PartitionState, before: number): void {
+  const { sessionTimeoutMs } = state.semantics;
+  for (const [sessionId, occurrences] of state.occurrences) {
+    const kept = occurrences.filter(({ closed, end }) => {
+      if (closed === null) return true;
+      const reach = closed === "timeout" || closed === "idle" ? end + sessionTimeoutMs : end;
+      return reach >= before;
+    });
+    if (kept.length === 0) state.occurrences.delete(sessionId);
+    else if (kept.length < occurrences.length) state.occurrences.set(sessionId, kept);
+  }
+}
+
+/** A finished session's row. */
+export function sessionRow(occurrence: Occurrence, barrier: PartitionBarrier): Cell[] {
+  const ordered = [...occurrence.events]
+    .sort((a, b) => a.event.time - b.event.time || a.offset - b.offset)
+    .map(({ event }) => event);
+  return reduceSession(ordered, {
+    closeReason: occurrence.closed!,
+    sourcePartition: barrier.partition,
+    firstOffset: occurrence.firstOffset,
+    lastOffset: occurrence.lastOffset,
+    revision: 0,
+    createdAt: barrier.clock,
+    batchId: barrier.epoch,
+  });
+}
+
+/** The rows of several seals, in no particular order. */
+export function sessionRows(seals: readonly PartitionSeal[]): ColumnBatchBuilder {
+  const builder = new ColumnBatchBuilder(SESSION_KINDS);
+  for (const { barrier, finished } of seals) {
+    for (const occurrence of finished) builder.push(sessionRow(occurrence, barrier));
+  }
+  return builder;
+}

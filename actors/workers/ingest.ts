@@ -1,0 +1,20 @@
+/** Worker entry of the ingest actor: loads a source, and nothing of the sinks. */
+/// <reference lib="deno.worker" />
+import { openSource } from "../../sources/open.ts";
+import { systemClock } from "../clock.ts";
+import { Ingest } from "../ingest.ts";
+import { channel, Mailbox, runActor } from "../mailbox.ts";
+import type { IngestCommand, IngestReport, IngestStart } from "../protocol.ts";
+
+runActor<IngestStart>(async ({ config, mode, shards, coordinator }, { report }) => {
+  const source = await openSource(config, systemClock);
+  await new Ingest({
+    source,
+    mailboxes: shards.map((port) => new Mailbox(port, config.mailboxBytesMax)),
+    coordinator: channel<IngestReport, IngestCommand>(coordinator),
+    clock: systemClock,
+    config,
+    mode,
+    notice: (text) => report({ type: "notice", level: "warning", text }),
+  }).run();
+});

@@ -1,0 +1,124 @@
+/** Runs the pipeline with its web server, for `dev` and `run`. */
+import { getLogger } from "@logtape/logtape";
+import type { EpochReport, PipelineSummary, RunMode } from "../actors/protocol.ts";
+import type { Config, ResolvedConfig } from "../schema/config.ts";
+import { maskUrl } from "../schema/setting.ts";
+import { createApp, startWebServer, type WebServer } from "../web/server.ts";
+import type { QueryService } from "../web/query_service.ts";
+import type { CommandContext } from "./context.ts";
+import { openDataDir } from "./data_dir.ts";
+import { epochHeader, formatEpoch, formatFirstScreen, formatSummary } from "./terminal.ts";
+
+/** What is used here of a pipeline that runs. */
+export interface RunningPipeline {
+  readonly finished: Promise<PipelineSummary>;
+  drain(): void;
+  onEpoch(listener: (report: EpochReport) => void): void;
+  onNotice(listener: (notice: { readonly level: "info" | "warning"; readonly text: string }) => void): void;
+}
+
+export interface ServiceOptions<P extends RunningPipeline> {
+  readonly resolved: ResolvedConfig;
+  readonly mode: RunMode;
+  /** What the first screen says that the events come from. */
+  readonly source: string;
+  /** Feeds the pipeline while it runs, until `stop` aborts. */
+  readonly feed?: (stop: AbortSignal) => Promise<void>;
+  readonly startPipeline: (options: RunMode & { readonly config: Config }) => Promise<P>;
+  readonly createQueryService: (pipeline: P) => QueryService;
+}
+
+/**
+ * Holds the data directory, serves queries, prints a line an epoch, and drains when `context.stop` aborts.
+ * Resolves when the pipeline has stopped in order.
+ *
+ * @throws the error that stopped the pipeline, or kept it from starting
+ */
+export async function runService<P extends RunningPipeline>(
+  options: ServiceOptions<P>,
+  context: CommandContext,
+): Promise<void> {
+  const { config } = options.resolved;
+  const dataDir = await openDataDir({ path: config.dataDir, pid: context.pid });
+  let queryService: QueryService | null = null;
+  let server: WebServer | null = null;
+  try {
+    server = listen(options.resolved, () => queryService);
+    await dataDir.announce({ pid: context.pid, url: server.url });
+    const pipeline = await options.startPipeline({ config, ...options.mode });
+    queryService = options.createQueryService(pipeline);
+    const logger = getLogger(["sessionary", "pipeline"]);
+    pipeline.onNotice(({ level, text }) => logger[level]("{text}", { text }));
+    pipeline.onEpoch(epochPrinter(options.resolved, context));
+    if (config.logFormat === "text") {
+      context.print(`${firstScreen(options.source, options.resolved, server)}\n\n${epochHeader()}`);
+    }
+    const summary = await untilStopped(pipeline, options.feed, context);
+    context.print(config.logFormat === "json" ? JSON.stringify(summary) : formatSummary(summary));
+  } finally {
+    queryService = null;
+    await server?.close();
+    await dataDir.release();
+  }
+}
+
+function listen({ config, origins }: ResolvedConfig, queryService: () => QueryService | null): WebServer {
+  return startWebServer(createApp({ queryService }), {
+    host: config.httpHost,
+    port: config.httpPort,
+    orFreePort: origins.httpPort === "default",
+  });
+}
+
+/** With LOG_FORMAT=json every line of standard output is one JSON object. */
+function epochPrinter({ config }: ResolvedConfig, context: CommandContext): (report: EpochReport) => void {
+  return (report) =>
+    context.print(config.logFormat === "json" ? JSON.stringify(report) : formatEpoch(report));
+}
+
+/** Feeds the pipeline and waits for its end. Whichever of the two fails stops the other. */
+async function untilStopped(
+  pipeline: RunningPipeline,
+  feed: ((stop: AbortSignal) => Promise<void>) | undefined,
+  context: CommandContext,
+): Promise<PipelineSummary> {
+  const feeding = new AbortController();
+  // The producer stops first: the drain then commits all that it sent.
+  const fed = feed?.(feeding.signal).finally(() => pipeline.drain());
+  // Its failure is thrown below, once the pipeline has drained.
+  fed?.catch(() => {});
+  const stop = () => fed === undefined ? pipeline.drain() : feeding.abort();
+  if (context.stop.aborted) stop();
+  else context.stop.addEventListener("abort", stop, { once: true });
+  try {
+    const summary = await pipeline.finished;
+    feeding.abort();
+    await fed;
+    return summary;
+  } finally {
+    feeding.abort();
+    context.stop.removeEventListener("abort", stop);
+    await Promise.allSettled([fed]);
+  }
+}
+
+function firstScreen(source: string, { config, origins }: ResolvedConfig, server: WebServer): string {
+  const dataDir = config.dataDir.replace(/\/+$/, "");
+  const moved = config.httpPort !== 0 && server.port !== config.httpPort;
+  return formatFirstScreen({
+    source,
+    dataDir,
+    warehouse: config.clickhouseUrl === null
+      ? `embedded (chDB) in ${dataDir}/warehouse`
+      : maskUrl(config.clickhouseUrl),
+    url: server.url,
+    portNote: moved ? `port ${config.httpPort} is taken; HTTP_PORT chooses another` : null,
+    program: "deno task sessionary",
+    environment: origins.dataDir === "default" ? "" : `DATA_DIR=${shellQuote(config.dataDir)} `,
+  });
+}
+
+/** A word as a POSIX shell takes it. */
+function shellQuote(text: string): string {
+  return /^[A-Za-z0-9_./:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,234 @@
+/**
+ * Resolves settings from flags, environment and secret files into typed values, with where each came from.
+ * No IO: whoever calls has read the environment and the files.
+ */
+import { UserError } from "./errors.ts";
+import { CHECKPOINTS_KEPT, EPOCHS_PER_CHECKPOINT } from "./limits.ts";
+import {
+  constraintOf,
+  flagOf,
+  formatSetting,
+  maskUrl,
+  parseSetting,
+  type Setting,
+  type SettingTable,
+  type SettingValue,
+  type SettingValues,
+} from "./setting.ts";
+import { SETTINGS } from "./settings.ts";
+import { formatDuration, formatSize } from "./units.ts";
+
+/** The pipeline's settings. Durations are milliseconds, sizes bytes. */
+export type Config = SettingValues<typeof SETTINGS>;
+
+/** What was written, and where. An empty environment variable counts as not set. */
+export interface SettingSources {
+  /** By the setting's name in its table. */
+  readonly flags: Readonly<Record<string, string | boolean | undefined>>;
+  /** By the variable's name. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Contents of the files that `<NAME>_FILE` named, by the secret's variable NAME. */
+  readonly secretFiles?: Readonly<Record<string, { readonly path: string; readonly content: string }>>;
+}
+
+/** Where a value came from: `default`, a flag, a variable or a file, as a person would name it. */
+export type Origins<T extends SettingTable> = { readonly [K in keyof T]: string };
+
+/** A table's values, with where each came from. */
+export interface ResolvedSettings<T extends SettingTable> {
+  readonly values: SettingValues<T>;
+  readonly origins: Origins<T>;
+}
+
+/** The pipeline's settings, with where each came from. */
+export interface ResolvedConfig {
+  readonly config: Config;
+  readonly origins: Origins<typeof SETTINGS>;
+}
+
+/** Variables that switch on what this version does not have: ignoring them would use other data than was meant. */
+export const REFUSED_VARIABLES: Readonly<Record<string, string>> = {
+  KAFKA_BROKERS: "this version reads events from its embedded log only, not from Kafka",
+  S3_ENDPOINT: "this version keeps the Delta table in a folder only, not on S3",
+};
+
+/** The variable that names a file with the secret, for each secret setting. */
+export function secretFileVariable(setting: Setting): string {
+  return `${setting.env}_FILE`;
+}
+
+/** Every environment variable that {@linkcode resolveConfig} and the commands' tables look at. */
+export function environmentVariables(...tables: readonly SettingTable[]): string[] {
+  const settings = tables.flatMap((table) => Object.values(table));
+  const files = settings.filter(({ secret }) => secret).map(secretFileVariable);
+  return [...new Set([...settings.map(({ env }) => env), ...files, ...Object.keys(REFUSED_VARIABLES)])]
+    .sort();
+}
+
+interface Written {
+  readonly text: string;
+  /** How whoever wrote it knows the setting: its flag or its variable. */
+  readonly as: string;
+  readonly origin: string;
+}
+
+/** What was written for a setting: a flag wins over a variable, which wins over the default. */
+function findWritten(
+  name: string,
+  setting: Setting,
+  sources: SettingSources,
+  flagPrefix: string,
+): Written | null {
+  const flag = sources.flags[name];
+  if (flag !== undefined) {
+    const as = flagOf(setting, flagPrefix);
+    return { text: String(flag), as, origin: `flag ${as}` };
+  }
+  const variable = sources.env[setting.env];
+  if (variable !== undefined && variable !== "") {
+    return { text: variable, as: setting.env, origin: `variable ${setting.env}` };
+  }
+  const file = sources.secretFiles?.[setting.env];
+  if (file === undefined) return null;
+  const text = file.content.replace(/\r?\n$/, "");
+  return { text, as: secretFileVariable(setting), origin: `file ${file.path}` };
+}
+
+function describeProblem(setting: Setting, { text, as }: Written): string {
+  const found = setting.secret ? "a value that is not" : JSON.stringify(maskUrl(text));
+  return `${as} must be ${constraintOf(setting)}: found ${found}.`;
+}
+
+/**
+ * Reads one table of settings.
+ *
+ * @param flagPrefix the prefix of the variables that the flags leave out, such as `PRODUCE_`
+ * @returns the values with their origins, and a sentence for each value that is not legal
+ */
+function readTable<T extends SettingTable>(
+  table: T,
+  sources: SettingSources,
+  flagPrefix: string,
+): ResolvedSettings<T> & { problems: string[] } {
+  const values: Record<string, SettingValue> = {};
+  const origins: Record<string, string> = {};
+  const problems: string[] = [];
+  for (const [name, setting] of Object.entries(table)) {
+    const written = findWritten(name, setting, sources, flagPrefix);
+    values[name] = setting.default;
+    origins[name] = written?.origin ?? "default";
+    if (written === null) continue;
+    const value = parseSetting(setting, written.text);
+    if (value === null) problems.push(describeProblem(setting, written));
+    else values[name] = value;
+  }
+  return { values: values as SettingValues<T>, origins: origins as Origins<T>, problems };
+}
+
+/**
+ * Reads a command's own table of settings.
+ *
+ * @throws {UserError} with a sentence, on a line of its own, for each value that is not legal
+ */
+export function resolveSettings<T extends SettingTable>(
+  table: T,
+  sources: SettingSources,
+  flagPrefix: string,
+): ResolvedSettings<T> {
+  const { problems, ...resolved } = readTable(table, sources, flagPrefix);
+  if (problems.length > 0) throw new UserError(problems.join("\n"));
+  return resolved;
+}
+
+/**
+ * Reads the pipeline's settings.
+ *
+ * @throws {UserError} with a sentence, on a line of its own, for each value that is not legal, does not go
+ * together with another, or switches on what this version does not have
+ */
+export function resolveConfig(sources: SettingSources): ResolvedConfig {
+  const { values: config, origins, problems } = readTable(SETTINGS, sources, "");
+  for (const [name, reason] of Object.entries(REFUSED_VARIABLES)) {
+    if (sources.env[name]) problems.push(`${name} is set, but ${reason}: unset ${name}.`);
+  }
+  for (const setting of Object.values(SETTINGS) as Setting[]) {
+    if (setting.secret && sources.env[setting.env] && sources.secretFiles?.[setting.env]) {
+      const file = secretFileVariable(setting);
+      problems.push(`${setting.env} and ${file} are both set, and only one can count: unset one of them.`);
+    }
+  }
+  if (problems.length === 0) problems.push(...checkRelations(config, origins));
+  if (problems.length > 0) throw new UserError(problems.join("\n"));
+  return { config, origins };
+}
+
+/** A sentence for each pair of settings that does not go together. */
+function checkRelations(config: Config, origins: Origins<typeof SETTINGS>): string[] {
+  const problems: string[] = [];
+  const { sessionTimeoutMs, maxSessionDurationMs, mailboxBytesMax, epochBytesMax } = config;
+  if (sessionTimeoutMs > maxSessionDurationMs) {
+    problems.push(
+      `SESSION_TIMEOUT (${formatDuration(sessionTimeoutMs)}) must not exceed MAX_SESSION_DURATION ` +
+        `(${
+          formatDuration(maxSessionDurationMs)
+        }): a gap that long could never end a session. Change one of them.`,
+    );
+  }
+  if (mailboxBytesMax > epochBytesMax) {
+    problems.push(
+      `MAILBOX_BYTES_MAX (${formatSize(mailboxBytesMax)}) must not exceed EPOCH_BYTES_MAX ` +
+        `(${formatSize(epochBytesMax)}): one mailbox would hold more than an epoch. Change one of them.`,
+    );
+  }
+  // A restart replays from the oldest checkpoint that is kept, so its records must still be there.
+  const replayMs = config.epochIntervalMs * EPOCHS_PER_CHECKPOINT * CHECKPOINTS_KEPT;
+  if (config.eventsRetentionMs < replayMs) {
+    problems.push(
+      `EVENTS_RETENTION (${formatDuration(config.eventsRetentionMs)}) must be at least ` +
+        `${EPOCHS_PER_CHECKPOINT * CHECKPOINTS_KEPT} times EPOCH_INTERVAL (${formatDuration(replayMs)}): ` +
+        `a restart replays that much. Raise it, or lower EPOCH_INTERVAL.`,
+    );
+  }
+  if (config.clickhouseUrl === null) {
+    for (const name of ["clickhouseUser", "clickhousePassword"] as const) {
+      if (origins[name] === "default") continue;
+      const { env } = SETTINGS[name];
+      problems.push(
+        `${env} is set, but CLICKHOUSE_URL is not, and the embedded ClickHouse has no users: ` +
+          `set CLICKHOUSE_URL, or unset ${env}.`,
+      );
+    }
+  }
+  return problems;
+}
+
+/** One effective setting, as `sessionary config` shows it. */
+export interface SettingDescription {
+  readonly variable: string;
+  readonly value: string;
+  readonly origin: string;
+  readonly doc: string;
+}
+
+/** The effective settings in the table's order; secrets, and passwords inside URLs, are masked. */
+export function describeConfig({ config, origins }: ResolvedConfig): SettingDescription[] {
+  return (Object.keys(SETTINGS) as (keyof Config)[]).map((name) => ({
+    variable: SETTINGS[name].env,
+    value: formatSetting(SETTINGS[name], config[name]),
+    origin: origins[name],
+    doc: SETTINGS[name].doc,
+  }));
+}
+
+/** Where each part of the pipeline's data lies below `dataDir`. */
+export interface DataPaths {
+  readonly events: string;
+  readonly lake: string;
+  readonly warehouse: string;
+}
+
+/** The layout of `DATA_DIR`: part of the interface. */
+export function dataPaths(dataDir: string): DataPaths {
+  const root = dataDir.replace(/\/+$/, "") || "/";
+  return { events: `${root}/events.db`, lake: `${root}/lake`, warehouse: `${root}/warehouse` };
+}

@@ -1,0 +1,277 @@
+/** The tables of settings: the pipeline's, and each command's own. Everything a setting is stands here once. */
+import { COUNTER_MAX, SESSION_ACTORS_MAX } from "./limits.ts";
+import {
+  choice,
+  decimal,
+  duration,
+  httpUrl,
+  integer,
+  path,
+  secret,
+  type SettingTable,
+  size,
+  text,
+  toggle,
+} from "./setting.ts";
+
+const DATA = "Data and topic:";
+const PIPELINE = "Pipeline:";
+const SESSIONS = "Session semantics:";
+const CLICKHOUSE = "ClickHouse:";
+const SERVICE = "Web and logging:";
+
+/** The groups of which `produce` and `query` take flags; the other commands take all. */
+export const GROUPS = { data: DATA, clickhouse: CLICKHOUSE, service: SERVICE } as const;
+
+/** The pipeline's settings. */
+export const SETTINGS = {
+  dataDir: path({ env: "DATA_DIR", group: DATA, doc: "folder that holds everything" }, "./data"),
+  pipeline: text(
+    { env: "PIPELINE", group: DATA, doc: "name under which the Delta log keeps this pipeline's positions" },
+    "sessionary",
+    /^[A-Za-z0-9._-]{1,100}$/,
+    "1 to 100 letters, digits, dots, underscores or hyphens",
+  ),
+  topic: text(
+    { env: "KAFKA_TOPIC", group: DATA, doc: "topic of the events" },
+    "web_clicks",
+    /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,240}$/,
+    "1 to 240 letters, digits, dots, underscores or hyphens",
+  ),
+  partitions: integer(
+    { env: "KAFKA_PARTITIONS", group: DATA, doc: "partitions of a topic when created" },
+    8,
+    {
+      minimum: 1,
+      maximum: 1024,
+    },
+  ),
+  eventsRetentionMs: duration(
+    { env: "EVENTS_RETENTION", group: DATA, doc: "age at which the embedded log drops events" },
+    "7d",
+    "1m",
+    "3650d",
+  ),
+  sessionActors: integer(
+    { env: "SESSION_ACTORS", group: PIPELINE, doc: "session actors, a thread each" },
+    2,
+    {
+      minimum: 1,
+      maximum: SESSION_ACTORS_MAX,
+    },
+  ),
+  epochIntervalMs: duration(
+    { env: "EPOCH_INTERVAL", group: PIPELINE, doc: "time from one epoch's barrier to the next" },
+    "10s",
+    "50ms",
+    "1h",
+  ),
+  epochBytesMax: size(
+    { env: "EPOCH_BYTES_MAX", group: PIPELINE, doc: "bytes of events that close an epoch early" },
+    "256MiB",
+    "1MiB",
+    "16GiB",
+  ),
+  mailboxBytesMax: size(
+    { env: "MAILBOX_BYTES_MAX", group: PIPELINE, doc: "bytes of events that wait for one session actor" },
+    "8MiB",
+    "64KiB",
+    "1GiB",
+  ),
+  keyCheck: choice(
+    { env: "KAFKA_KEY", group: PIPELINE, doc: "a record's key must be its session_id, or is trusted" },
+    "session_id",
+    ["session_id", "trust"],
+  ),
+  sessionTimeoutMs: duration(
+    { env: "SESSION_TIMEOUT", group: SESSIONS, doc: "gap in event time that ends a session" },
+    "30m",
+    "1ms",
+    "30d",
+  ),
+  watermarkDelayMs: duration(
+    {
+      env: "WATERMARK_DELAY",
+      group: SESSIONS,
+      doc: "how far the watermark stays behind the latest event time",
+    },
+    "60s",
+    "0ms",
+    "30d",
+  ),
+  allowedLatenessMs: duration(
+    { env: "ALLOWED_LATENESS", group: SESSIONS, doc: "how long a finished session is remembered" },
+    "2m",
+    "0ms",
+    "30d",
+  ),
+  maxSessionDurationMs: duration(
+    { env: "MAX_SESSION_DURATION", group: SESSIONS, doc: "longest session" },
+    "24h",
+    "1s",
+    "365d",
+  ),
+  maxSessionEvents: integer(
+    { env: "MAX_SESSION_EVENTS", group: SESSIONS, doc: "most events of one session" },
+    50_000,
+    { minimum: 1, maximum: COUNTER_MAX },
+  ),
+  maxClockSkewMs: duration(
+    {
+      env: "MAX_CLOCK_SKEW",
+      group: SESSIONS,
+      doc: "how far event time may be ahead of the broker's timestamp",
+    },
+    "60s",
+    "0ms",
+    "365d",
+  ),
+  clickhouseUrl: httpUrl({
+    env: "CLICKHOUSE_URL",
+    group: CLICKHOUSE,
+    doc: "a ClickHouse server; without it the embedded one (chDB) is used",
+  }),
+  clickhouseUser: text(
+    { env: "CLICKHOUSE_USER", group: CLICKHOUSE, doc: "the server's user" },
+    "default",
+    /^.+$/,
+    "a text that is not empty",
+  ),
+  clickhousePassword: secret({
+    env: "CLICKHOUSE_PASSWORD",
+    group: CLICKHOUSE,
+    doc: "that user's password",
+  }),
+  clickhouseDatabase: text(
+    { env: "CLICKHOUSE_DATABASE", group: CLICKHOUSE, doc: "database of the tables" },
+    "default",
+    /^[A-Za-z_][A-Za-z0-9_]{0,62}$/,
+    "1 to 63 letters, digits or underscores, not a digit first",
+  ),
+  httpHost: text(
+    { env: "HTTP_HOST", group: SERVICE, doc: "loopback address that the web server listens on" },
+    "127.0.0.1",
+    /^(127(\.\d{1,3}){3}|localhost|::1)$/,
+    "a loopback address (127.0.0.1, ::1 or localhost), because the server has no authentication yet",
+  ),
+  httpPort: integer(
+    { env: "HTTP_PORT", group: SERVICE, doc: "the web server's port; 0: a free one" },
+    8400,
+    { minimum: 0, maximum: 65_535 },
+  ),
+  logLevel: choice(
+    { env: "LOG_LEVEL", group: SERVICE, doc: "least level that is logged; debug adds stacks to errors" },
+    "info",
+    ["debug", "info", "warning", "error"],
+  ),
+  logFormat: choice(
+    { env: "LOG_FORMAT", group: SERVICE, doc: "how batches and log records are printed" },
+    "text",
+    ["text", "json"],
+  ),
+} as const satisfies SettingTable;
+
+const SIMULATOR = "Simulated readers:";
+const REPLAY = "Replay instead of simulated readers:";
+const OUTPUT = "Output:";
+const EVENT_RATE = { minimum: 0.1, maximum: 10_000_000 };
+const SEED = { minimum: 0, maximum: 2 ** 32 - 1 };
+
+/** `dev`'s own options. */
+export const DEV_SETTINGS = {
+  rate: decimal({ env: "DEV_RATE", group: SIMULATOR, doc: "events per second" }, 10, EVENT_RATE),
+  seed: integer(
+    { env: "DEV_SEED", group: SIMULATOR, doc: "seed of the readers; random by default" },
+    null,
+    SEED,
+  ),
+} as const satisfies SettingTable;
+
+/** `produce`'s own options. */
+export const PRODUCE_SETTINGS = {
+  rate: decimal(
+    { env: "PRODUCE_RATE", group: SIMULATOR, doc: "events per second; as fast as possible by default" },
+    null,
+    EVENT_RATE,
+  ),
+  events: integer(
+    { env: "PRODUCE_EVENTS", group: SIMULATOR, doc: "events to produce; without it until Ctrl-C" },
+    null,
+    { minimum: 1, maximum: 10_000_000_000 },
+  ),
+  seed: integer(
+    { env: "PRODUCE_SEED", group: SIMULATOR, doc: "seed of the readers; random by default" },
+    null,
+    SEED,
+  ),
+  truth: path(
+    { env: "PRODUCE_TRUTH", group: SIMULATOR, doc: "file to write the right sessions to, as JSON" },
+    null,
+  ),
+  ndjson: path(
+    { env: "PRODUCE_NDJSON", group: REPLAY, doc: "file of events, one JSON object a line; - for stdin" },
+    null,
+    "a path, or - for stdin",
+  ),
+  keySeparator: text(
+    { env: "PRODUCE_KEY_SEPARATOR", group: REPLAY, doc: "lines of --ndjson are key, this separator, value" },
+    null,
+    /^[^\n]+$/,
+    "a text without a line break",
+  ),
+  accessLog: path(
+    {
+      env: "PRODUCE_ACCESS_LOG",
+      group: REPLAY,
+      doc: "web server's log, common or combined format, also .gz",
+    },
+    null,
+  ),
+  sessionKey: choice(
+    { env: "PRODUCE_SESSION_KEY", group: REPLAY, doc: "what makes a session_id of --access-log" },
+    "host",
+    ["host", "host+agent"],
+  ),
+} as const satisfies SettingTable;
+
+/** `run`'s own options. */
+export const RUN_SETTINGS = {
+  untilEnd: toggle({
+    env: "RUN_UNTIL_END",
+    group: PIPELINE,
+    doc: "stop after the log's present end (backfill)",
+  }),
+  closeOpen: toggle({
+    env: "RUN_CLOSE_OPEN",
+    group: PIPELINE,
+    doc: "with --until-end: close what is open then, with reason drain",
+  }),
+} as const satisfies SettingTable;
+
+/** Rows that one query may bring. */
+export const QUERY_ROWS_MAX = 1_000_000;
+
+/** `query`'s own options. */
+export const QUERY_SETTINGS = {
+  json: toggle({ env: "QUERY_JSON", group: OUTPUT, doc: "an array of objects instead of a table" }),
+  limit: integer(
+    { env: "QUERY_LIMIT", group: OUTPUT, doc: "most rows; 20 in a table, all with --json by default" },
+    null,
+    { minimum: 1, maximum: QUERY_ROWS_MAX },
+  ),
+} as const satisfies SettingTable;
+
+/** `config`'s own options. */
+export const CONFIG_SETTINGS = {
+  json: toggle({ env: "CONFIG_JSON", group: OUTPUT, doc: "an array of objects instead of a table" }),
+} as const satisfies SettingTable;
+
+/** Every table: all that is read from the environment. */
+export const ALL_TABLES: readonly SettingTable[] = [
+  SETTINGS,
+  DEV_SETTINGS,
+  PRODUCE_SETTINGS,
+  RUN_SETTINGS,
+  QUERY_SETTINGS,
+  CONFIG_SETTINGS,
+];

@@ -1,0 +1,117 @@
+/** The Delta schema of the session table (protocol: "Schema Serialization Format"), from the one table of columns. */
+import type { ColumnKind } from "../../schema/column_batch.ts";
+import { assertNever } from "../../schema/errors.ts";
+import { SESSION_COLUMNS } from "../../schema/session.ts";
+import type { ColumnSpec } from "./arrow.ts";
+
+/** The partition column: the UTC date of `session_start`, kept in the log and left out of the files. */
+export const PARTITION_COLUMN = "session_date";
+
+export type DeltaType =
+  | string
+  | { readonly type: "struct"; readonly fields: readonly DeltaField[] }
+  | { readonly type: "array"; readonly elementType: DeltaType; readonly containsNull: boolean }
+  | {
+    readonly type: "map";
+    readonly keyType: DeltaType;
+    readonly valueType: DeltaType;
+    readonly valueContainsNull: boolean;
+  };
+
+export interface DeltaField {
+  readonly name: string;
+  readonly type: DeltaType;
+  readonly nullable: boolean;
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+export interface DeltaSchema {
+  readonly type: "struct";
+  readonly fields: readonly DeltaField[];
+}
+
+function field(name: string, type: DeltaType, nullable: boolean): DeltaField {
+  return { name, type, nullable, metadata: {} };
+}
+
+// Nothing below an array may be NOT NULL: Spark refuses such a table.
+const PAGE_EVENT: DeltaType = {
+  type: "struct",
+  fields: [
+    field("timestamp", "timestamp", true),
+    field("event_type", "string", true),
+    field("page_url", "string", true),
+    field("article_id", "string", true),
+  ],
+};
+
+function deltaType(kind: ColumnKind): DeltaType {
+  switch (kind) {
+    case "utf8":
+      return "string";
+    case "binary":
+      return "binary";
+    case "int32":
+      return "integer";
+    case "int64":
+      return "long";
+    case "timestamp":
+      return "timestamp";
+    case "list_utf8":
+      return { type: "array", elementType: "string", containsNull: true };
+    case "list_page_event":
+      return { type: "array", elementType: PAGE_EVENT, containsNull: true };
+    default:
+      return assertNever(kind);
+  }
+}
+
+/** The Delta schema of columns, with the partition column last. */
+export function deltaSchema(columns: readonly ColumnSpec[]): DeltaSchema {
+  const fields = columns.map(({ name, kind, nullable }) => field(name, deltaType(kind), nullable));
+  return { type: "struct", fields: [...fields, field(PARTITION_COLUMN, "date", false)] };
+}
+
+/** The session table's `schemaString`. */
+export const SESSION_SCHEMA_STRING: string = JSON.stringify(deltaSchema(SESSION_COLUMNS));
+
+/** The type as compared between two schemas: an inner field's nullability and metadata don't change the bytes. */
+function shape(type: DeltaType): string {
+  if (typeof type === "string") return type;
+  switch (type.type) {
+    case "struct":
+      return `struct<${type.fields.map(({ name, type }) => `${name}:${shape(type)}`).join(",")}>`;
+    case "array":
+      return `array<${shape(type.elementType)}>`;
+    case "map":
+      return `map<${shape(type.keyType)},${shape(type.valueType)}>`;
+    default:
+      return assertNever(type);
+  }
+}
+
+/**
+ * Why rows of `ours` cannot be appended to a table of schema `theirs`, as the end of a sentence; null where they
+ * can: every column of ours is there with its type, and what is there besides may be null.
+ */
+export function appendFlaw(ours: DeltaSchema, theirs: DeltaSchema): string | null {
+  const own = new Map(ours.fields.map((field) => [field.name, field]));
+  const found = new Map(theirs.fields.map((field) => [field.name, field]));
+  for (const { name, type, nullable } of ours.fields) {
+    const other = found.get(name);
+    if (other === undefined) return `has no column '${name}' (${shape(type)})`;
+    if (shape(other.type) !== shape(type)) {
+      return `has the column '${name}' as ${shape(other.type)}, not ${shape(type)}`;
+    }
+    if (nullable && !other.nullable) return `does not allow null in the column '${name}'`;
+  }
+  for (const { name, nullable, metadata } of theirs.fields) {
+    if (!own.has(name) && !nullable) {
+      return `needs a value in the column '${name}', which sessions don't have`;
+    }
+    for (const rule of ["delta.invariants", "delta.generationExpression"]) {
+      if (rule in metadata) return `has a rule (${rule}) on the column '${name}', which is not supported`;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,152 @@
+/**
+ * A data file's statistics (protocol: "Per-file Statistics"), by which readers skip files: for every row,
+ * min ≤ value ≤ max. Strings are compared as readers compare them, by UTF-8 bytes, which is by code points.
+ */
+import type { Column, ColumnBatch, VarBytes } from "../../schema/column_batch.ts";
+import { assertNever } from "../../schema/errors.ts";
+import { STATS_STRING_CHARACTERS_MAX } from "../../schema/limits.ts";
+import type { ColumnSpec } from "./arrow.ts";
+
+/** A column of which statistics are kept unless `stats` is false. */
+export interface StatsSpec extends ColumnSpec {
+  readonly stats: boolean;
+}
+
+type StatsValue = string | number;
+
+/** `min` and `max` are absent where there is no value, or no bound short enough. */
+interface Bounds {
+  readonly min?: StatsValue;
+  readonly max?: StatsValue;
+}
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+const ASCII_MAX = 0x7f;
+const CODE_POINT_MAX = 0x10ffff;
+
+/** The first characters of a minimum: a prefix is never greater than the whole. */
+export function truncateMin(text: string): string {
+  const points = [...text];
+  return points.length <= STATS_STRING_CHARACTERS_MAX
+    ? text
+    : points.slice(0, STATS_STRING_CHARACTERS_MAX).join("");
+}
+
+/**
+ * An upper bound of `text` with few characters: its first ones and a tie breaker, a character greater than the one
+ * that was cut off. Where that is the greatest of all it stays, and the next one decides. Null where that would
+ * take more than twice the characters.
+ */
+export function truncateMax(text: string): string | null {
+  const points = [...text];
+  if (points.length <= STATS_STRING_CHARACTERS_MAX) return text;
+  let kept = STATS_STRING_CHARACTERS_MAX;
+  while (kept < points.length && points[kept]!.codePointAt(0) === CODE_POINT_MAX) kept++;
+  if (kept > 2 * STATS_STRING_CHARACTERS_MAX) return null;
+  if (kept === points.length) return text;
+  const tieBreaker = points[kept]!.codePointAt(0)! < ASCII_MAX ? ASCII_MAX : CODE_POINT_MAX;
+  return points.slice(0, kept).join("") + String.fromCodePoint(tieBreaker);
+}
+
+/** Negative where value `a` sorts before value `b`. */
+function compareBytes({ bytes, offsets }: VarBytes, a: number, b: number): number {
+  const [startA, startB] = [offsets[a]!, offsets[b]!];
+  const [lengthA, lengthB] = [offsets[a + 1]! - startA, offsets[b + 1]! - startB];
+  const shared = Math.min(lengthA, lengthB);
+  for (let i = 0; i < shared; i++) {
+    const difference = bytes[startA + i]! - bytes[startB + i]!;
+    if (difference !== 0) return difference;
+  }
+  return lengthA - lengthB;
+}
+
+/** The rows of the least and the greatest value; null where every row is null. */
+function extremes(valid: Uint8Array, compare: (a: number, b: number) => number): [number, number] | null {
+  let least = -1;
+  let greatest = -1;
+  for (let row = 0; row < valid.length; row++) {
+    if (valid[row] === 0) continue;
+    if (least < 0) least = greatest = row;
+    else if (compare(row, least) < 0) least = row;
+    else if (compare(row, greatest) > 0) greatest = row;
+  }
+  return least < 0 ? null : [least, greatest];
+}
+
+/** Floored to milliseconds, which readers of a maximum allow for. */
+function timestampText(micros: bigint): string {
+  const millis = micros / 1000n - (micros % 1000n < 0n ? 1n : 0n);
+  return new Date(Number(millis)).toISOString();
+}
+
+function textBounds(values: VarBytes, valid: Uint8Array): Bounds {
+  const rows = extremes(valid, (a, b) => compareBytes(values, a, b));
+  if (rows === null) return {};
+  const [min, max] = rows.map((row) =>
+    decoder.decode(values.bytes.subarray(values.offsets[row]!, values.offsets[row + 1]!))
+  );
+  const upper = truncateMax(max!);
+  return { min: truncateMin(min!), ...(upper === null ? {} : { max: upper }) };
+}
+
+function boundsOf(column: Column): Bounds {
+  switch (column.kind) {
+    case "utf8":
+      return textBounds(column.values, column.valid);
+    case "int32": {
+      const { values, valid } = column;
+      const rows = extremes(valid, (a, b) => values[a]! - values[b]!);
+      return rows === null ? {} : { min: values[rows[0]]!, max: values[rows[1]]! };
+    }
+    case "int64":
+    case "timestamp": {
+      const { kind, values, valid } = column;
+      const rows = extremes(
+        valid,
+        (a, b) => (values[a]! < values[b]! ? -1 : values[a]! > values[b]! ? 1 : 0),
+      );
+      if (rows === null) return {};
+      const [min, max] = [values[rows[0]]!, values[rows[1]]!];
+      return kind === "timestamp"
+        ? { min: timestampText(min), max: timestampText(max) }
+        : { min: Number(min), max: Number(max) };
+    }
+    case "binary":
+    case "list_utf8":
+    case "list_page_event":
+      return {};
+    default:
+      return assertNever(column);
+  }
+}
+
+function nullCountOf(column: Column): number {
+  if (column.kind === "list_utf8" || column.kind === "list_page_event") return 0;
+  let count = 0;
+  for (const valid of column.valid) if (valid === 0) count++;
+  return count;
+}
+
+/** The statistics of a file with the batch's rows, as the JSON text of `add.stats`. */
+export function fileStats(specs: readonly StatsSpec[], batch: ColumnBatch): string {
+  const minValues: Record<string, StatsValue> = {};
+  const maxValues: Record<string, StatsValue> = {};
+  const nullCount: Record<string, number> = {};
+  for (const [i, { name, stats }] of specs.entries()) {
+    if (!stats) continue;
+    const column = batch.columns[i]!;
+    const { min, max } = boundsOf(column);
+    if (min !== undefined) minValues[name] = min;
+    if (max !== undefined) maxValues[name] = max;
+    nullCount[name] = nullCountOf(column);
+  }
+  return JSON.stringify({ numRecords: batch.rows, minValues, maxValues, nullCount });
+}
+
+/** The number of rows that a file's statistics tell; null where they don't. */
+export function recordsIn(stats: string | undefined): number | null {
+  if (stats === undefined) return null;
+  const { numRecords } = JSON.parse(stats) as { readonly numRecords?: unknown };
+  return typeof numRecords === "number" ? numRecords : null;
+}

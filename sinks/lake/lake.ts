@@ -1,0 +1,294 @@
+/** The lake: sessions as a Delta table and dead letters beside it, on any object store. */
+import { getLogger } from "@logtape/logtape";
+import type { ColumnBatch } from "../../schema/column_batch.ts";
+import { DEAD_LETTER_COLUMNS, DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
+import { messageOf, SinkError, UserError } from "../../schema/errors.ts";
+import { SESSION_COLUMNS } from "../../schema/session.ts";
+import { VERSION } from "../../schema/version.ts";
+import type {
+  CommitOutcome,
+  CommittedEpoch,
+  Lake,
+  LakeCommit,
+  LakeState,
+  ObjectStore,
+  StagedFile,
+  VersionChanges,
+} from "../sink.ts";
+import { fromArrow, toArrow } from "./arrow.ts";
+import { commitInfoOf, decodeDataPath } from "./delta_actions.ts";
+import { type Commit, DeltaLog } from "./delta_log.ts";
+import { PARTITION_COLUMN } from "./delta_schema.ts";
+import type { Snapshot } from "./delta_snapshot.ts";
+import { fileStats, recordsIn } from "./delta_stats.ts";
+import { DeltaTable } from "./delta_table.ts";
+import {
+  assertAppendable,
+  createTableActions,
+  epochActions,
+  fencedPartitions,
+  type Owner,
+  ownRecord,
+  positionsIn,
+} from "./lake_commit.ts";
+import { decodeParquet, encodeParquet } from "./parquet.ts";
+import {
+  type DatedRows,
+  decodeSessions,
+  encodeSessions,
+  mergeDatedSessions,
+  mergeSessions,
+  splitByDate,
+} from "./session_files.ts";
+import { readInSlices } from "./slices.ts";
+import { takeRows } from "./take_rows.ts";
+
+/** The Delta table's root in the store. */
+export const TABLE_ROOT = "sessions/";
+export const DEAD_LETTERS_ROOT = "dead_letters/";
+
+export interface DeltaLakeOptions {
+  /** The lake's root: the table and the dead letters are below it. */
+  readonly store: ObjectStore;
+  readonly pipeline: string;
+  readonly topic: string;
+  /** Wall clock, epoch milliseconds. */
+  readonly now: () => number;
+  /** A random UUID. */
+  readonly uuid: () => string;
+  /** Told of what went wrong and costs nothing but speed; by default it is logged. */
+  readonly onWarning?: (sentence: string) => void;
+}
+
+/** A lake that can also be read: for `query`, `verify` and tests. */
+export interface DeltaLake extends Lake {
+  /**
+   * The table's rows at a version, by default the newest, ordered (source_partition, first_offset), as the columns
+   * of `TABLE_COLUMNS` (session_files.ts). Works without {@linkcode Lake.open}.
+   */
+  readSessions(version?: number): Promise<ColumnBatch>;
+  /** At most `limit` committed dead letters (DEAD_LETTER_COLUMNS), the newest first. Works without `open`. */
+  readDeadLetters(limit: number): Promise<ColumnBatch>;
+}
+
+/** The lake on `store`. Nothing is read or written before one of its functions is called. */
+export function openDeltaLake(options: DeltaLakeOptions): DeltaLake {
+  return new StoredLake(options);
+}
+
+function warnInLog(sentence: string): void {
+  getLogger(["sessionary", "lake"]).warn(sentence);
+}
+
+class StoredLake implements DeltaLake {
+  readonly #store: ObjectStore;
+  readonly #owner: Owner;
+  readonly #now: () => number;
+  readonly #uuid: () => string;
+  readonly #log: DeltaLog;
+  readonly #table: DeltaTable;
+  #highestEpoch = 0;
+  /** The UUIDs of commits that failed, by their content: one that is tried again may be in the log already. */
+  readonly #failedTxnIds = new Map<string, string>();
+
+  constructor(options: DeltaLakeOptions) {
+    const { store, pipeline, topic, now, uuid, onWarning = warnInLog } = options;
+    this.#store = store;
+    this.#owner = { pipeline, topic, engineInfo: `Sessionary/${VERSION}` };
+    this.#now = now;
+    this.#uuid = uuid;
+    this.#log = new DeltaLog(store, TABLE_ROOT);
+    this.#table = new DeltaTable({
+      log: this.#log,
+      now,
+      onCommit: (commit) => this.#noteEpoch(commit),
+      onCheckpointFailure: (error) =>
+        onWarning(`Could not write a Delta checkpoint, readers start slower: ${messageOf(error)}`),
+    });
+  }
+
+  async open(): Promise<LakeState> {
+    const create = () => createTableActions(this.#uuid(), this.#now(), this.#owner.engineInfo);
+    const snapshot = await this.#table.open(create);
+    assertAppendable(snapshot.metaData, this.#log.location);
+    for await (const commit of this.#newestFirst(snapshot.version)) {
+      if (this.#noteEpoch(commit)) break;
+    }
+    return {
+      tableId: snapshot.metaData.id,
+      version: snapshot.version,
+      lastEpoch: this.#highestEpoch,
+      positions: positionsIn(snapshot, this.#owner),
+    };
+  }
+
+  stage(epoch: number, rows: ColumnBatch): Promise<readonly StagedFile[]> {
+    return Promise.all(
+      splitByDate(rows).map(async ({ sessionDate, rows }): Promise<StagedFile> => {
+        const bytes = encodeSessions(rows);
+        const path = `session_date=${sessionDate}/batch_${epoch}-${this.#uuid()}.parquet`;
+        await this.#store.put(TABLE_ROOT + path, bytes);
+        const stats = fileStats(SESSION_COLUMNS, rows);
+        return { path, sessionDate, size: bytes.length, rows: rows.rows, stats, modifiedAtMs: this.#now() };
+      }),
+    );
+  }
+
+  async stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string> {
+    const key = `${DEAD_LETTERS_ROOT}epoch_${epoch}-${this.#uuid()}.parquet`;
+    await this.#store.put(key, encodeParquet(toArrow(DEAD_LETTER_COLUMNS, letters)));
+    return key;
+  }
+
+  async readDeadLetterFile(key: string): Promise<ColumnBatch> {
+    const bytes = await this.#store.get(key);
+    const origin = `${this.#store.location}/${key}`;
+    if (bytes === null) {
+      throw new SinkError(`Cannot read '${origin}': a commit names it, and it is gone.`, false);
+    }
+    return fromArrow(DEAD_LETTER_COLUMNS, decodeParquet(bytes, origin), origin);
+  }
+
+  async commit(commit: LakeCommit): Promise<CommitOutcome> {
+    const identity = JSON.stringify([
+      commit.record.epoch,
+      commit.advances,
+      commit.files.map(({ path }) => path),
+    ]);
+    const txnId = this.#failedTxnIds.get(identity) ?? this.#uuid();
+    this.#failedTxnIds.set(identity, txnId);
+    const outcome = await this.#table.commit<readonly number[]>(txnId, (snapshot) => {
+      assertAppendable(snapshot.metaData, this.#log.location);
+      const fenced = fencedPartitions(snapshot, this.#owner, commit.advances);
+      if (fenced.length > 0) return { refused: fenced };
+      const highestEpoch = Math.max(this.#highestEpoch, commit.record.epoch);
+      return { actions: epochActions(this.#owner, commit, txnId, highestEpoch) };
+    });
+    this.#failedTxnIds.delete(identity);
+    return outcome.status === "refused" ? { status: "fenced", partitions: outcome.reason } : outcome;
+  }
+
+  async epochsAfter(after: number): Promise<readonly CommittedEpoch[]> {
+    const epochs: CommittedEpoch[] = [];
+    const { version } = await this.#newest();
+    for await (const commit of this.#log.readRange(after + 1, version)) {
+      const record = ownRecord(this.#owner, commit);
+      if (record !== null) epochs.push({ version: commit.version, record });
+    }
+    return epochs;
+  }
+
+  async changes(versions: readonly number[]): Promise<readonly VersionChanges[]> {
+    const changes: VersionChanges[] = [];
+    for await (const commit of this.#log.readCommits(versions)) {
+      if (commit === null) {
+        const version = versions[changes.length];
+        const message =
+          `Cannot tell what version ${version} of the Delta table '${this.#log.location}' changed: ` +
+          "its commit is not in the log, or was removed by a log cleanup.";
+        throw new SinkError(message, false);
+      }
+      changes.push(await this.#changesOf(commit));
+    }
+    return changes;
+  }
+
+  async readFile(path: string): Promise<Uint8Array> {
+    const bytes = await this.#store.get(TABLE_ROOT + path);
+    if (bytes !== null) return bytes;
+    const message =
+      `Cannot read '${this.#log.location}${path}': the Delta table names this file, and it is not ` +
+      "there. Restore it from a backup; if VACUUM removed it, the version is too old to be read.";
+    throw new SinkError(message, false);
+  }
+
+  async encodeVersion(files: readonly string[]): Promise<Uint8Array> {
+    const [first, ...others] = files;
+    if (first !== undefined && others.length === 0) return await this.readFile(first);
+    const parts = await Promise.all(
+      files.map(async (path) => decodeSessions(await this.readFile(path), path)),
+    );
+    return encodeSessions(mergeSessions(parts));
+  }
+
+  async readSessions(version?: number): Promise<ColumnBatch> {
+    const { files } = await this.#load(version);
+    const parts: DatedRows[] = [];
+    const reads = readInSlices([...files], async ([path, { partitionValues }]): Promise<DatedRows> => ({
+      sessionDate: partitionValues[PARTITION_COLUMN] ?? "",
+      rows: decodeSessions(await this.readFile(path), path),
+    }));
+    for await (const part of reads) parts.push(part);
+    return mergeDatedSessions(parts);
+  }
+
+  async readDeadLetters(limit: number): Promise<ColumnBatch> {
+    // A file counts only where a commit names it; when every file was met, older commits can name none.
+    const unmet = new Set((await this.#store.list(DEAD_LETTERS_ROOT)).map(({ key }) => key));
+    const parts: ColumnBatch[] = [];
+    let rows = 0;
+    if (unmet.size > 0) {
+      for await (const commit of this.#newestFirst((await this.#newest()).version)) {
+        if (rows >= limit || unmet.size === 0) break;
+        const key = ownRecord(this.#owner, commit)?.deadLetterFile;
+        if (key === null || key === undefined || !unmet.delete(key)) continue;
+        parts.push(await this.readDeadLetterFile(key));
+        rows += parts.at(-1)!.rows;
+      }
+    }
+    const selection = {
+      batch: new Uint32Array(Math.min(rows, limit)),
+      row: new Uint32Array(Math.min(rows, limit)),
+    };
+    let next = 0;
+    for (const [batch, { rows }] of parts.entries()) {
+      for (let row = rows - 1; row >= 0 && next < selection.row.length; row--) {
+        selection.batch[next] = batch;
+        selection.row[next++] = row;
+      }
+    }
+    return takeRows(DEAD_LETTER_KINDS, parts, selection);
+  }
+
+  /** Keeps the pipeline's highest epoch; false for commits of others. */
+  #noteEpoch(commit: Commit): boolean {
+    const record = ownRecord(this.#owner, commit);
+    if (record === null) return false;
+    const highest = commitInfoOf(commit.actions).sessionaryHighestEpoch ?? record.epoch;
+    this.#highestEpoch = Math.max(this.#highestEpoch, highest, record.epoch);
+    return true;
+  }
+
+  async #changesOf({ version, actions }: Commit): Promise<VersionChanges> {
+    const files: string[] = [];
+    let rows = 0;
+    for (const action of actions) {
+      if (!("add" in action) || !action.add.dataChange) continue;
+      const path = decodeDataPath(action.add.path);
+      files.push(path);
+      rows += recordsIn(action.add.stats) ?? decodeParquet(await this.readFile(path), path).numRows;
+    }
+    return { version, files, rows };
+  }
+
+  /** The commits from `version` down to the oldest that the log still has. */
+  async *#newestFirst(version: number): AsyncGenerator<Commit> {
+    const versions = Array.from({ length: version + 1 }, (_, i) => version - i);
+    for await (const commit of this.#log.readCommits(versions)) {
+      if (commit === null) return;
+      yield commit;
+    }
+  }
+
+  /** The table at its newest version; the caller reads from it before it waits for anything. */
+  #newest(): Promise<Snapshot> {
+    return this.#table.isOpen ? this.#table.refresh() : this.#load(undefined);
+  }
+
+  async #load(version: number | undefined): Promise<Snapshot> {
+    const replay = await this.#log.load(version);
+    if (replay !== null) return replay.snapshot();
+    const message = `There is no Delta table at '${this.#log.location}' yet: run the pipeline first.`;
+    throw new UserError(message);
+  }
+}

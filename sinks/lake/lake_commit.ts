@@ -1,0 +1,167 @@
+/** What a commit of the pipeline says to the Delta log, and when it may say it (fencing). Pure. */
+import type { EpochRecord } from "../../schema/epoch.ts";
+import { SinkError } from "../../schema/errors.ts";
+import { VERSIONS_PER_DELTA_CHECKPOINT } from "../../schema/limits.ts";
+import { SESSION_COLUMNS } from "../../schema/session.ts";
+import type { LakeCommit, PartitionAdvance, PartitionPosition } from "../sink.ts";
+import {
+  type AddFile,
+  commitInfoOf,
+  type DeltaAction,
+  encodeDataPath,
+  type MetaData,
+} from "./delta_actions.ts";
+import type { Commit } from "./delta_log.ts";
+import {
+  appendFlaw,
+  type DeltaSchema,
+  deltaSchema,
+  PARTITION_COLUMN,
+  SESSION_SCHEMA_STRING,
+} from "./delta_schema.ts";
+import { type Snapshot, SUPPORTED_PROTOCOL } from "./delta_snapshot.ts";
+
+/** Whose commits these are: one pipeline on one topic. */
+export interface Owner {
+  readonly pipeline: string;
+  readonly topic: string;
+  /** As `commitInfo.engineInfo` has it. */
+  readonly engineInfo: string;
+}
+
+/** The `txn` that holds a partition's next offset. */
+function offsetAppId({ pipeline, topic }: Owner, partition: number): string {
+  return `${pipeline}/${topic}/${partition}`;
+}
+
+/** The `txn` that holds the number of a partition's last barrier. */
+function barrierAppId(owner: Owner, partition: number): string {
+  return `${offsetAppId(owner, partition)}/barrier`;
+}
+
+/** The places of the owner's partitions, ascending. */
+export function positionsIn(snapshot: Snapshot, owner: Owner): PartitionPosition[] {
+  const prefix = `${owner.pipeline}/${owner.topic}/`;
+  const positions: PartitionPosition[] = [];
+  for (const { appId, version } of snapshot.txns.values()) {
+    if (!appId.startsWith(prefix) || !/^\d+$/.test(appId.slice(prefix.length))) continue;
+    const partition = Number(appId.slice(prefix.length));
+    const barrier = snapshot.txns.get(barrierAppId(owner, partition));
+    positions.push({ partition, nextOffset: version, barrierNumber: barrier?.version ?? 0 });
+  }
+  return positions.sort((a, b) => a.partition - b.partition);
+}
+
+/**
+ * The partitions whose place in the log is not the one that the commit starts from: someone else moved them on.
+ * The first barrier of a partition may start at any offset.
+ */
+export function fencedPartitions(
+  snapshot: Snapshot,
+  owner: Owner,
+  advances: readonly PartitionAdvance[],
+): number[] {
+  return advances.filter(({ partition, from, barrierNumber }) => {
+    const offset = snapshot.txns.get(offsetAppId(owner, partition));
+    const barrier = snapshot.txns.get(barrierAppId(owner, partition));
+    const offsetHolds = offset === undefined ? barrierNumber === 1 : offset.version === from;
+    return !offsetHolds || (barrier?.version ?? 0) !== barrierNumber - 1;
+  }).map(({ partition }) => partition);
+}
+
+const OUR_SCHEMA = deltaSchema(SESSION_COLUMNS);
+
+/**
+ * Throws unless files of ours may be appended to a table with this `metaData`: asked again after every conflict,
+ * because another writer may have changed it.
+ */
+export function assertAppendable(metaData: MetaData, location: string): void {
+  const flaw = metaDataFlaw(metaData);
+  if (flaw === null) return;
+  const message = `Cannot append sessions to the Delta table '${location}': it ${flaw}. ` +
+    "Use another table, or bring this one back to the schema that `sessionary schema delta` prints.";
+  throw new SinkError(message, false);
+}
+
+function metaDataFlaw({ format, partitionColumns, configuration, schemaString }: MetaData): string | null {
+  if (format.provider !== "parquet") return `has files of the format '${format.provider}', not parquet`;
+  if (partitionColumns.length !== 1 || partitionColumns[0] !== PARTITION_COLUMN) {
+    return `is partitioned by [${partitionColumns.join(", ")}], not by [${PARTITION_COLUMN}]`;
+  }
+  const constraint = Object.keys(configuration).find((key) => key.startsWith("delta.constraints."));
+  if (constraint !== undefined) return `has the CHECK constraint '${constraint}', which is not supported`;
+  return appendFlaw(OUR_SCHEMA, JSON.parse(schemaString) as DeltaSchema);
+}
+
+/** The actions of version 0: an empty session table. `now`: epoch milliseconds. */
+export function createTableActions(tableId: string, now: number, engineInfo: string): DeltaAction[] {
+  const metaData: MetaData = {
+    id: tableId,
+    format: { provider: "parquet", options: {} },
+    schemaString: SESSION_SCHEMA_STRING,
+    partitionColumns: [PARTITION_COLUMN],
+    createdTime: now,
+    configuration: {
+      "delta.enableChangeDataFeed": "true",
+      "delta.checkpointInterval": String(VERSIONS_PER_DELTA_CHECKPOINT),
+    },
+  };
+  const operationParameters = { mode: "ErrorIfExists", partitionBy: JSON.stringify([PARTITION_COLUMN]) };
+  const operation = "CREATE TABLE";
+  return [
+    { commitInfo: { timestamp: now, operation, operationParameters, engineInfo, isBlindAppend: true } },
+    { protocol: SUPPORTED_PROTOCOL },
+    { metaData },
+  ];
+}
+
+/** The actions of an epoch's commit. `highestEpoch`: of the pipeline, this epoch included. */
+export function epochActions(
+  owner: Owner,
+  { files, advances, record, timestampMs }: LakeCommit,
+  txnId: string,
+  highestEpoch: number,
+): DeltaAction[] {
+  const sum = (of: (file: LakeCommit["files"][number]) => number) =>
+    String(files.reduce((total, file) => total + of(file), 0));
+  const commitInfo = {
+    timestamp: timestampMs,
+    operation: "STREAMING UPDATE",
+    operationParameters: {
+      outputMode: "Append",
+      queryId: `${owner.pipeline}/${owner.topic}`,
+      epochId: String(record.epoch),
+    },
+    operationMetrics: {
+      numAddedFiles: String(files.length),
+      numRemovedFiles: "0",
+      numOutputRows: sum((file) => file.rows),
+      numOutputBytes: sum((file) => file.size),
+    },
+    engineInfo: owner.engineInfo,
+    isBlindAppend: true,
+    txnId,
+    sessionary: record,
+    sessionaryHighestEpoch: highestEpoch,
+  };
+  const adds = files.map((file): AddFile => ({
+    path: encodeDataPath(file.path),
+    partitionValues: { [PARTITION_COLUMN]: file.sessionDate },
+    size: file.size,
+    modificationTime: file.modifiedAtMs,
+    dataChange: true,
+    stats: file.stats,
+  }));
+  const txns = advances.flatMap(({ partition, to, barrierNumber }) => [
+    { appId: offsetAppId(owner, partition), version: to, lastUpdated: timestampMs },
+    { appId: barrierAppId(owner, partition), version: barrierNumber, lastUpdated: timestampMs },
+  ]);
+  return [{ commitInfo }, ...txns.map((txn) => ({ txn })), ...adds.map((add) => ({ add }))];
+}
+
+/** The epoch that the owner's pipeline recorded in a commit; null in commits of others. */
+export function ownRecord(owner: Owner, commit: Commit): EpochRecord | null {
+  const record = commitInfoOf(commit.actions).sessionary;
+  const isOwn = record?.pipeline === owner.pipeline && record.topic === owner.topic;
+  return isOwn ? record : null;
+}

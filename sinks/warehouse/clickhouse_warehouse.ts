@@ -1,0 +1,113 @@
+/** The warehouse that follows the Delta log, over any ClickHouse. */
+import { invariant, SinkError } from "../../schema/errors.ts";
+import { DEDUPLICATION_WINDOW, ROWS_PER_INSERT_MAX } from "../../schema/limits.ts";
+import type { Warehouse } from "../sink.ts";
+import type { ClickHouseAccess } from "./clickhouse_access.ts";
+import { openDatabase } from "./database.ts";
+import { FollowedVersions, type StartedVersion } from "./followed_versions.ts";
+import { migrate } from "./migrations.ts";
+import { cutVersion, INSERT_SETTINGS, insertStatement, PARQUET_STRUCTURE } from "./parquet_insert.ts";
+import { warehouseError } from "./warehouse_errors.ts";
+
+/** What a warehouse is made of. */
+export interface WarehouseOptions {
+  /** Owned by the warehouse from now on. */
+  readonly access: ClickHouseAccess;
+  /** Rows of one INSERT; a version with more is cut. A version that was begun keeps the cut it was begun with. */
+  readonly rowsPerInsert?: number;
+}
+
+/** {@linkcode Warehouse} over a ClickHouse server or the embedded one. All its failures are `SinkError`s. */
+export function createWarehouse(
+  { access, rowsPerInsert = ROWS_PER_INSERT_MAX }: WarehouseOptions,
+): Warehouse {
+  return new ClickHouseWarehouse(access, rowsPerInsert);
+}
+
+class ClickHouseWarehouse implements Warehouse {
+  readonly #followed: FollowedVersions;
+
+  constructor(private readonly access: ClickHouseAccess, private readonly rowsPerInsert: number) {
+    this.#followed = new FollowedVersions(access.client);
+  }
+
+  async open(): Promise<void> {
+    await openDatabase(this.access);
+    await this.#do("be prepared", async () => {
+      await this.access.prepare();
+      await migrate(this.access.client, this.access.location);
+    });
+  }
+
+  doneVersions(tableId: string): Promise<ReadonlySet<number>> {
+    return this.#do("list the versions it has", () => this.#followed.done(tableId));
+  }
+
+  follow(tableId: string, version: number, rows: number, parquet: Uint8Array | null): Promise<void> {
+    invariant(
+      (rows > 0) === (parquet !== null),
+      `version ${version} has a payload where it has rows: ${rows}`,
+    );
+    return this.#do(`insert version ${version} (${rows} rows)`, async () => {
+      if (await this.#followed.isDone(tableId, version)) return;
+      const started = parquet === null ? null : await this.#insert(tableId, version, rows, parquet);
+      await this.#followed.markDone(tableId, version, rows, started);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.access.client.close();
+  }
+
+  async #insert(
+    tableId: string,
+    version: number,
+    rows: number,
+    parquet: Uint8Array,
+  ): Promise<StartedVersion> {
+    const earlier = await this.#followed.started(tableId, version);
+    if (earlier !== null) await this.#requireTokenRemembered(version, earlier);
+    const started = earlier ?? await this.#start(tableId, version, rows);
+    const pieces = cutVersion(tableId, version, rows, started.rowsPerInsert);
+    await this.access.insertFile(
+      parquet,
+      PARQUET_STRUCTURE,
+      pieces.map((piece) => ({
+        sql: (source) => insertStatement(source, piece),
+        settings: { ...started.settings, insert_deduplication_token: piece.token },
+      })),
+    );
+    return started;
+  }
+
+  async #start(tableId: string, version: number, rows: number): Promise<StartedVersion> {
+    const started: StartedVersion = {
+      rowsPerInsert: this.rowsPerInsert,
+      format: "Parquet",
+      settings: INSERT_SETTINGS,
+      blockMark: await this.#followed.blockMark(),
+    };
+    await this.#followed.markStarted(tableId, version, rows, started);
+    return started;
+  }
+
+  /** A token that has left the window, or went with a table that was made anew, would let its rows in again. */
+  async #requireTokenRemembered(version: number, { blockMark }: StartedVersion): Promise<void> {
+    const blocks = await this.#followed.blockMark() - blockMark;
+    if (blocks >= 0 && blocks < DEDUPLICATION_WINDOW) return;
+    throw new SinkError(
+      `Version ${version} of the Delta table was begun in ClickHouse at ${this.access.location} and not finished, ` +
+        `and a retry would be recognized only within the next ${DEDUPLICATION_WINDOW} blocks of session_metrics: ` +
+        `its newest block is ${blocks} away. Rebuild ClickHouse from the lake: sessionary verify --repair.`,
+      false,
+    );
+  }
+
+  async #do<T>(action: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw warehouseError(action, this.access.location, error);
+    }
+  }
+}

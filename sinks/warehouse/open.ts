@@ -1,0 +1,22 @@
+/** The ClickHouse that the configuration names: a server by its URL, or the embedded one by its worker's port. */
+import { type Config, dataPaths } from "../../schema/config.ts";
+import { invariant } from "../../schema/errors.ts";
+import { chdbAccess, type ClickHouseAccess, httpAccess } from "./clickhouse_access.ts";
+
+/** How long one request may take. */
+const REQUEST_TIMEOUT_MS = 60_000;
+
+/**
+ * Opens the access. Nothing is asked of ClickHouse yet.
+ *
+ * @param port of the embedded ClickHouse's worker; null where `CLICKHOUSE_URL` is set
+ */
+export function openAccess(config: Config, port: MessagePort | null): ClickHouseAccess {
+  const { clickhouseUrl: url, clickhouseUser: user, clickhouseDatabase: database } = config;
+  if (url !== null) {
+    const password = config.clickhousePassword ?? "";
+    return httpAccess({ url, user, password, database, requestTimeoutMs: REQUEST_TIMEOUT_MS });
+  }
+  invariant(port !== null, "the embedded ClickHouse is reached through a port");
+  return chdbAccess({ port, folder: dataPaths(config.dataDir).warehouse, database });
+}

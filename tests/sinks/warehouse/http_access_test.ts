@@ -1,0 +1,154 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { SinkError } from "../../../schema/errors.ts";
+import { type ClickHouseAccess, httpAccess } from "../../../sinks/warehouse/clickhouse_access.ts";
+import { createWarehouse } from "../../../sinks/warehouse/clickhouse_warehouse.ts";
+import { openDatabase } from "../../../sinks/warehouse/database.ts";
+import { failureCode, isRetryable, warehouseError } from "../../../sinks/warehouse/warehouse_errors.ts";
+
+/** A request as a ClickHouse server sees it. */
+interface Seen {
+  readonly parameters: URLSearchParams;
+  readonly user: string | null;
+  readonly body: Uint8Array;
+}
+
+/** What a server answers: an exception, as ClickHouse writes it, or nothing. */
+type Answer = (seen: Seen) => string | undefined;
+
+const PASSWORD = "correct horse battery";
+
+/** Runs `test` against a server that speaks as much of ClickHouse's HTTP interface as the access needs. */
+async function withServer(
+  answer: Answer,
+  test: (access: ClickHouseAccess, seen: readonly Seen[]) => Promise<void>,
+): Promise<void> {
+  const seen: Seen[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+    const one: Seen = {
+      parameters: new URL(request.url).searchParams,
+      user: request.headers.get("authorization"),
+      body: new Uint8Array(await request.arrayBuffer()),
+    };
+    seen.push(one);
+    const exception = answer(one);
+    const code = exception === undefined ? undefined : /Code: (\d+)/.exec(exception)?.[1];
+    if (exception === undefined) return new Response("");
+    return new Response(exception, { status: 500, headers: { "X-ClickHouse-Exception-Code": code ?? "" } });
+  });
+  const access = accessTo(`http://127.0.0.1:${server.addr.port}`);
+  try {
+    await test(access, seen);
+  } finally {
+    await access.client.close();
+    await server.shutdown();
+  }
+}
+
+function accessTo(url: string): ClickHouseAccess {
+  return httpAccess({ url, user: "reader", password: PASSWORD, database: "news", requestTimeoutMs: 5_000 });
+}
+
+/** The sentence with which the first contact fails. */
+async function refusal(access: ClickHouseAccess): Promise<SinkError> {
+  const error = await assertRejects(() => openDatabase(access), SinkError) as SinkError;
+  assert(!error.message.includes(PASSWORD) && !error.message.includes("\n"));
+  return error;
+}
+
+Deno.test("a server that is not there gives one sentence that names CLICKHOUSE_URL", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const access = accessTo(`http://127.0.0.1:${port}`);
+  const error = await refusal(access);
+  assertStringIncludes(error.message, `can't be reached at http://127.0.0.1:${port}:`);
+  assertStringIncludes(error.message, "check CLICKHOUSE_URL");
+  assert(error.retryable);
+  await access.client.close();
+});
+
+Deno.test("a refused login gives one sentence that names the settings and not the password", () =>
+  withServer(
+    () =>
+      "Code: 516. DB::Exception: reader: Authentication failed: password is incorrect. (AUTHENTICATION_FAILED)",
+    async (access) => {
+      const error = await refusal(access);
+      assertStringIncludes(
+        error.message,
+        "refused the login: check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.",
+      );
+      assert(!error.retryable);
+    },
+  ));
+
+Deno.test("a missing database is created from the user's default one", () => {
+  let created = false;
+  return withServer(({ parameters, body }) => {
+    created ||= new TextDecoder().decode(body) === "CREATE DATABASE IF NOT EXISTS `news`";
+    if (parameters.get("database") === "news" && !created) {
+      return "Code: 81. DB::Exception: Database news does not exist. (UNKNOWN_DATABASE)";
+    }
+  }, async (access, seen) => {
+    await openDatabase(access);
+    assertEquals(seen.map(({ parameters }) => parameters.get("database")), ["news", null]);
+    await openDatabase(access);
+    assertEquals(seen.length, 3);
+  });
+});
+
+Deno.test("a database that may not be created gives one sentence that names CLICKHOUSE_DATABASE", () =>
+  withServer(
+    ({ parameters }) =>
+      parameters.get("database") === "news"
+        ? "Code: 81. DB::Exception: Database news does not exist. (UNKNOWN_DATABASE)"
+        : "Code: 497. DB::Exception: reader: Not enough privileges. (ACCESS_DENIED)",
+    async (access) => {
+      const { message } = await refusal(access);
+      assertStringIncludes(message, "use or create the database 'news' (CLICKHOUSE_DATABASE)");
+    },
+  ));
+
+Deno.test("a Parquet file goes over as the body of one INSERT … SELECT from input(), with its settings", () =>
+  withServer(() => undefined, async (access, seen) => {
+    const parquet = new Uint8Array([0x50, 0x41, 0x52, 0x31, 0xff, 0x00, 0x0a]);
+    const settings = { async_insert: 0, insert_deduplication_token: "t:1" };
+    const sql = (source: string) => `INSERT INTO x SELECT a FROM ${source}`;
+    await access.insertFile(parquet, "a DateTime64(6, 'UTC')", [{ sql, settings }, { sql, settings }]);
+    assertEquals(seen.length, 2);
+    for (const { parameters, body, user } of seen) {
+      assertEquals(
+        parameters.get("query"),
+        "INSERT INTO x SELECT a FROM input('a DateTime64(6, \\'UTC\\')')\nFORMAT Parquet",
+      );
+      assertEquals(parameters.get("insert_deduplication_token"), "t:1");
+      assertEquals(parameters.get("async_insert"), "0");
+      assertEquals(body, parquet);
+      assertEquals(user, `Basic ${btoa(`reader:${PASSWORD}`)}`);
+    }
+  }));
+
+Deno.test("a failure under way is a sentence that says whether it is tried again", () =>
+  withServer(
+    () => "Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)",
+    async (access) => {
+      const warehouse = createWarehouse({ access });
+      const error = await assertRejects(() => warehouse.doneVersions("t"), SinkError) as SinkError;
+      assertStringIncludes(error.message, "could not list the versions it has: Memory limit exceeded");
+      assertStringIncludes(error.message, "It is tried again.");
+      assert(error.retryable);
+    },
+  ));
+
+Deno.test("what may pass by itself is retried, what must be mended is not", () => {
+  const withCode = (code: string) => Object.assign(new Error("failed"), { code });
+  for (const code of ["210", "252", "999", "ECONNREFUSED", "ECONNRESET"]) {
+    assert(isRetryable(withCode(code)), code);
+  }
+  for (const code of ["60", "62", "516", "497", "EACCES"]) assert(!isRetryable(withCode(code)), code);
+  assert(isRetryable(new Error("Timeout error.")));
+  assert(!isRetryable(new Error("something else")));
+  assert(isRetryable(new Error("fetch failed", { cause: withCode("ECONNRESET") })));
+  assertEquals(failureCode(new Error("outer", { cause: withCode("60") })), "60");
+  const sentence = new SinkError("already one.", true);
+  assertEquals(warehouseError("do it", "here", sentence), sentence);
+});
