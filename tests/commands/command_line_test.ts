@@ -33,7 +33,7 @@ Deno.test("Help names every command, and every setting with its variable where i
   const hidden = new Set(["KAFKA_BROKERS", "S3_ENDPOINT", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_PASSWORD_FILE"]);
   for (const variable of environmentVariables(...ALL_TABLES)) {
     if (!hidden.has(variable)) {
-      assert(text.includes(`(${variable}`) || text.includes(`${variable}`), variable);
+      assert(text.includes(variable), variable);
     }
   }
   assert(!text.includes("--clickhouse-password"), "a secret is no flag");
@@ -83,7 +83,7 @@ Deno.test("The command line offers the warehouse's queries and the dead letters"
   assertEquals([...QUERY_NAMES].sort(), [...NAMED_QUERIES.keys(), "dead-letters"].sort());
 });
 
-Deno.test("produce fills the log from simulated readers, the same for the same seed, and writes their truth", () =>
+Deno.test("produce fills the log from simulated readers, and writes their truth", () =>
   withTempDir(async (path) => {
     const truth = `${path}/truth.json`;
     const args = ["produce", "--data-dir", path, "--events", "500", "--seed", "7", "--truth", truth];
