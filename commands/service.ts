@@ -7,6 +7,7 @@ import { createApp, startWebServer, type WebServer } from "../web/server.ts";
 import type { QueryService } from "../web/query_service.ts";
 import type { CommandContext } from "./context.ts";
 import { openDataDir } from "./data_dir.ts";
+import { requireReachableClickHouse } from "./permissions.ts";
 import { epochHeader, formatEpoch, formatFirstScreen, formatSummary } from "./terminal.ts";
 
 /** What is used here of a pipeline that runs. */
@@ -39,6 +40,7 @@ export async function runService<P extends RunningPipeline>(
   context: CommandContext,
 ): Promise<void> {
   const { config } = options.resolved;
+  requireReachableClickHouse(config);
   const dataDir = await openDataDir({ path: config.dataDir, pid: context.pid });
   let queryService: QueryService | null = null;
   let server: WebServer | null = null;

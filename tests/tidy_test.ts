@@ -183,7 +183,9 @@ Deno.test("No test is skipped, and nothing is left to be done", () => {
   const others = [...files.values()].filter(({ path }) => path !== "tests/tidy_test.ts");
   assertNone(others.flatMap(({ path, uses, text }) => [
     ...uses.filter((use) => skips.test(use)).map((use) => `${path}: ${use}`),
-    ...(path.endsWith("_test.ts") && /[{,]\s*(ignore|only):/.test(text) ? [`${path}: a test is skipped`] : []),
+    ...(path.endsWith("_test.ts") && /[{,]\s*(ignore|only):/.test(text)
+      ? [`${path}: a test is skipped`]
+      : []),
     ...(/\/[/*].*\b(TODO|FIXME|XXX)\b/.test(text) ? [`${path}: unfinished`] : []),
   ]));
 });

@@ -167,6 +167,21 @@ Deno.test("A pipeline that does not start leaves nothing held", () =>
     assertEquals([...Deno.readDirSync(path)].map(({ name }) => name), ["run.lock"]);
   }));
 
+Deno.test("A ClickHouse that Deno's permissions leave out is refused by name, before anything is held", () =>
+  withTempDir(async (path) => {
+    const pipeline = new ScriptedPipeline();
+    const { options } = serviceOptions(path, pipeline, {
+      CLICKHOUSE_URL: "https://me:hush@elsewhere.example/",
+    });
+    const error = await assertRejects(() => runService(options, recordingContext()), UserError) as UserError;
+    assertMatch(
+      error.message,
+      /^CLICKHOUSE_URL names elsewhere\.example:443, and this task may reach this machine only/,
+    );
+    assert(!error.message.includes("hush"));
+    assertEquals([...Deno.readDirSync(path)], []);
+  }));
+
 /** Runs `query` on `path`; `local` counts how often the data was opened here. */
 async function runQuery(path: string, flags: { json?: boolean; limit?: number }, name = "sessions") {
   const context = recordingContext();
