@@ -33,7 +33,8 @@ export interface BarrierRequest {
 
 /**
  * The partition's next barrier, or null where it would change nothing: no record arrived, neither watermark nor
- * idleness changed, nothing is to be closed.
+ * idleness changed, nothing is to be closed. A partition whose log does not start at 0 has its first barrier at once:
+ * it records where reading began, and without it a restart would take the partition for one that was added.
  */
 export function nextBarrier(
   progress: PartitionProgress,
@@ -55,7 +56,7 @@ export function nextBarrier(
   const watermark = greatest(greatest(last?.watermark ?? null, eventWatermark), byIdleness);
   const changed = progress.records > 0 || watermark !== (last?.watermark ?? null) ||
     eventWatermark !== (last?.eventWatermark ?? null) || idleSince !== (last?.idleSince ?? null) ||
-    (request.closeOpen && last !== null && !last.closeOpen);
+    (request.closeOpen && last !== null && !last.closeOpen) || (last === null && progress.start > 0);
   if (!changed) return null;
   return {
     partition: progress.partition,

@@ -187,9 +187,8 @@ function closed(state: EpochsState, number: number, barriers: readonly Partition
   const posted = epoch.checkpoint ? barriers.map(({ partition }) => partition) : [];
   epoch.snapshotOf = [...new Set([...posted, ...epoch.snapshotOf])];
   epoch.phase = "sealing";
-  if (barriers.length > 0) {
-    state.epochsSinceCheckpoint = epoch.checkpoint ? 0 : state.epochsSinceCheckpoint + 1;
-  }
+  if (epoch.snapshotOf.length > 0) state.epochsSinceCheckpoint = 0;
+  else if (barriers.length > 0) state.epochsSinceCheckpoint++;
   if (barriers.length === 0 && epoch.snapshotOf.length === 0) return unchanged(state, epoch);
   return [...gathered(state, epoch), ...closeNext(state)];
 }

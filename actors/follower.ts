@@ -3,6 +3,7 @@
  * start whatever the warehouse does not list as done. An outage costs freshness, never a row: it is tried again until
  * it works, while commits go on.
  */
+import { SinkError } from "../schema/errors.ts";
 import type { Lake, Warehouse } from "../sinks/sink.ts";
 import type { Clock } from "./clock.ts";
 import { retrying } from "./retry.ts";
@@ -67,7 +68,13 @@ export class Follower {
         continue;
       }
       this.#setIdle(false);
-      await this.#follow(this.#queue.slice(0, VERSIONS_PER_READ));
+      try {
+        await this.#follow(this.#queue.slice(0, VERSIONS_PER_READ));
+      } catch (error) {
+        // Stopped while it tried again: the next start inserts what is missing.
+        const gaveUp = this.#stop.signal.aborted && error instanceof SinkError && error.retryable;
+        if (!gaveUp) throw error;
+      }
     }
   }
 

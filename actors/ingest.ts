@@ -20,6 +20,8 @@ import { semanticsOf } from "./session_actor.ts";
 const POLL_WAIT_MS = 50;
 /** Key and value bytes of one poll. */
 const POLL_BYTES = 4 * 1024 * 1024;
+/** How long a poll's word that a partition is at its end is believed: while reading waits, records may have come. */
+const AT_END_VALID_MS = 1_000;
 
 /** What the ingest actor works with. */
 export interface IngestDeps {
@@ -55,6 +57,8 @@ export class Ingest {
   readonly #readings = new Map<number, Reading>();
   #ends = new Map<number, number>();
   #epochBytes = 0;
+  /** Monotonic time of the newest poll. */
+  #polledAt = -Infinity;
   #full = false;
   #stopped = false;
   #endReported = false;
@@ -110,6 +114,7 @@ export class Ingest {
   async #read(): Promise<void> {
     const { source, config, mode } = this.deps;
     const { batches, atEnd } = await source.poll(POLL_BYTES, POLL_WAIT_MS);
+    this.#polledAt = this.deps.clock.monotonic();
     for (const batch of batches) {
       const reading = this.#readings.get(batch.partition);
       invariant(reading !== undefined, `partition ${batch.partition} is polled only after it was assigned`);
@@ -157,9 +162,11 @@ export class Ingest {
   #close(command: Extract<IngestCommand, { type: "close" }>): void {
     if (command.stop) this.#stopped = true;
     const clock = Math.floor(this.deps.clock.now());
+    const fresh = this.deps.clock.monotonic() - this.#polledAt <= AT_END_VALID_MS;
     const barriers: PartitionBarrier[] = [];
     for (const reading of this.#readings.values()) {
-      const { partition, last, start, position, records, atEnd } = reading;
+      const { partition, last, start, position, records } = reading;
+      const atEnd = reading.atEnd && fresh;
       const barrier = nextBarrier(
         { partition, last, start, position, records, atEnd, lastRecord: markOf(reading) },
         {
@@ -224,13 +231,17 @@ export class Ingest {
     this.#readings.set(partition, reading);
     await this.deps.source.seek(partition, start.offset);
     this.deps.source.resume(partition);
-    let rest: { batch: RecordBatch; index: number } | null = null;
+    let fetched: RecordBatch[] = [];
+    let index = 0; // of the first record of fetched[0] that is not routed
     for (const { barrier, semantics } of replay) {
       post({ type: "semantics", partition, semantics });
       while (reading.position < barrier.to) {
-        rest ??= await this.#nextBatch(reading, barrier);
-        rest.index = await this.#route(reading, rest.batch, rest.index, barrier.to);
-        if (rest.index >= rest.batch.count) rest = null;
+        if (fetched.length === 0) fetched = await this.#fetchForReplay(reading, barrier);
+        const batch = fetched[0]!;
+        index = await this.#route(reading, batch, index, barrier.to);
+        if (reading.position < batch.nextOffset) continue; // the rest is for the next barrier
+        fetched.shift();
+        index = 0;
       }
       reading.records = 0;
       reading.last = barrier;
@@ -242,18 +253,14 @@ export class Ingest {
     this.#epochBytes = 0;
   }
 
-  async #nextBatch(
-    reading: Reading,
-    barrier: PartitionBarrier,
-  ): Promise<{ batch: RecordBatch; index: number }> {
+  /** The next batches of the partition, at least one. */
+  async #fetchForReplay(reading: Reading, barrier: PartitionBarrier): Promise<RecordBatch[]> {
     const { source } = this.deps;
     for (;;) {
       const { batches, atEnd } = await source.poll(POLL_BYTES, POLL_WAIT_MS);
-      const batch = batches.find(({ partition }) => partition === reading.partition);
-      if (batch !== undefined) {
-        invariant(batches.length === 1, "only the partition that is being replayed is polled");
-        return { batch, index: 0 };
-      }
+      const own = batches.every(({ partition }) => partition === reading.partition);
+      invariant(own, "only the partition that is being replayed is polled");
+      if (batches.length > 0) return [...batches];
       if (atEnd.includes(reading.partition)) {
         throw new SourceError(
           `Cannot replay partition ${reading.partition} of topic '${source.topic}': the records from offset ` +

@@ -33,6 +33,7 @@ export async function retrying<T>(attempt: () => Promise<T>, options: RetryOptio
       if (tries === 0) notice(`${what} failed and is tried again: ${messageOf(error)}`);
       const ceiling = Math.min(BACKOFF_MIN_MS * 2 ** tries, BACKOFF_MAX_MS);
       await clock.sleep(ceiling / 2 + clock.random() * ceiling / 2, signal);
+      if (signal?.aborted) throw error;
     }
   }
 }

@@ -113,7 +113,7 @@ const query = spec({
   summary: "one of the named queries; also while dev or run is up",
   settings: QUERY_SETTINGS,
   prefix: "QUERY_",
-  groups: [GROUPS.data, GROUPS.clickhouse, GROUPS.service],
+  groups: [GROUPS.data, GROUPS.objectStore, GROUPS.clickhouse, GROUPS.service],
   run: async ({ config }, { values: settings }, context, name) => {
     const { openQueryService } = await import("./open_query_service.ts");
     const { query } = await import("./query.ts");

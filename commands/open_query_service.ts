@@ -21,7 +21,7 @@ const DEAD_LETTERS = {
 /** The queries over a warehouse that is open, and over the lake beside it. */
 export function createQueryService(config: Config, client: ClickHouseClient): QueryService {
   const notice = (text: string) => getLogger(["sessionary", "lake"]).warn("{text}", { text });
-  const { lake } = openLake(config, { now: systemClock.now, notice });
+  let opened: ReturnType<typeof openLake> | null = null;
   return {
     queries: [...NAMED_QUERIES.values(), DEAD_LETTERS].map(({ name, description }) => ({
       name,
@@ -29,6 +29,7 @@ export function createQueryService(config: Config, client: ClickHouseClient): Qu
     })),
     async run(name, { limit }) {
       if (name !== DEAD_LETTERS.name) return await runNamedQuery(client, name, { limit });
+      const { lake } = await (opened ??= openLake(config, { now: systemClock.now, notice }));
       return deadLetterRows(await lake.readDeadLetters(limit));
     },
   };

@@ -3,11 +3,12 @@ import { getLogger } from "@logtape/logtape";
 import type { EpochReport, PipelineSummary, RunMode } from "../actors/protocol.ts";
 import type { Config, ResolvedConfig } from "../schema/config.ts";
 import { maskUrl } from "../schema/setting.ts";
+import { tableLocation } from "../sinks/lake/open.ts";
 import { createApp, startWebServer, type WebServer } from "../web/server.ts";
 import type { QueryService } from "../web/query_service.ts";
 import type { CommandContext } from "./context.ts";
 import { openDataDir } from "./data_dir.ts";
-import { requireReachableClickHouse } from "./permissions.ts";
+import { requireReachableServers } from "./permissions.ts";
 import { epochHeader, formatEpoch, formatFirstScreen, formatSummary } from "./terminal.ts";
 
 /** What is used here of a pipeline that runs. */
@@ -40,7 +41,7 @@ export async function runService<P extends RunningPipeline>(
   context: CommandContext,
 ): Promise<void> {
   const { config } = options.resolved;
-  requireReachableClickHouse(config);
+  requireReachableServers(config);
   const dataDir = await openDataDir({ path: config.dataDir, pid: context.pid });
   let queryService: QueryService | null = null;
   let server: WebServer | null = null;
@@ -109,7 +110,7 @@ function firstScreen(source: string, { config, origins }: ResolvedConfig, server
   const moved = config.httpPort !== 0 && server.port !== config.httpPort;
   return formatFirstScreen({
     source,
-    dataDir,
+    deltaTable: tableLocation(config),
     warehouse: config.clickhouseUrl === null
       ? `embedded (chDB) in ${dataDir}/warehouse`
       : maskUrl(config.clickhouseUrl),

@@ -111,7 +111,8 @@ export function formatSummary({ epochs, sessions, events, deadLetters }: Pipelin
 /** What the first screen says. */
 export interface FirstScreen {
   readonly source: string;
-  readonly dataDir: string;
+  /** Where the Delta table is. */
+  readonly deltaTable: string;
   readonly warehouse: string;
   readonly url: string;
   /** Why the web server is not where it was expected; null where it is. */
@@ -128,7 +129,7 @@ export function formatFirstScreen(screen: FirstScreen): string {
   return [
     `Sessionary: ${screen.source} → sessions → Delta table and ClickHouse`,
     "",
-    `  Delta table   ${screen.dataDir}/lake/sessions`,
+    `  Delta table   ${screen.deltaTable}`,
     `  ClickHouse    ${screen.warehouse}`,
     `  Web           ${screen.url}${screen.portNote === null ? "" : `  (${screen.portNote})`}`,
     "",

@@ -88,6 +88,9 @@ const int32s = () => new Growable(new Int32Array(16), (n) => new Int32Array(n));
 const int64s = () => new Growable(new BigInt64Array(16), (n) => new BigInt64Array(n));
 const uint8s = () => new Growable(new Uint8Array(64), (n) => new Uint8Array(n));
 
+/** What the offsets of {@linkcode VarBytes} can count. */
+const COLUMN_BYTES_MAX = 2 ** 31 - 1;
+
 class VarBytesBuilder {
   private readonly offsets = int32s();
   private readonly bytes = uint8s();
@@ -106,6 +109,10 @@ class VarBytesBuilder {
     this.offsets.push(this.bytes.length);
   }
   finish(): VarBytes {
+    invariant(
+      this.bytes.length <= COLUMN_BYTES_MAX,
+      `a column has ${COLUMN_BYTES_MAX} bytes at most: ${this.bytes.length}`,
+    );
     return { offsets: this.offsets.finish(), bytes: this.bytes.finish() };
   }
 }

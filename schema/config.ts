@@ -49,7 +49,6 @@ export interface ResolvedConfig {
 /** Variables that switch on what this version does not have: ignoring them would use other data than was meant. */
 export const REFUSED_VARIABLES: Readonly<Record<string, string>> = {
   KAFKA_BROKERS: "this version reads events from its embedded log only, not from Kafka",
-  S3_ENDPOINT: "this version keeps the Delta table in a folder only, not on S3",
 };
 
 /** The variable that names a file with the secret, for each secret setting. */
@@ -199,7 +198,22 @@ function checkRelations(config: Config, origins: Origins<typeof SETTINGS>): stri
       );
     }
   }
+  problems.push(...checkObjectStore(config, origins));
   return problems;
+}
+
+/** The endpoint and the keys go together; the others mean nothing without it. */
+function checkObjectStore(config: Config, origins: Origins<typeof SETTINGS>): string[] {
+  if (config.s3Endpoint === null) {
+    const others = ["s3Bucket", "s3AccessKey", "s3SecretKey", "s3Region", "s3Prefix", "s3TimeoutMs"] as const;
+    return others.filter((name) => origins[name] !== "default").map((name) =>
+      `${SETTINGS[name].env} is set, but S3_ENDPOINT is not, and the lake would be a folder: ` +
+      `set S3_ENDPOINT, or unset ${SETTINGS[name].env}.`
+    );
+  }
+  return (["s3AccessKey", "s3SecretKey"] as const).filter((name) => config[name] === null).map((name) =>
+    `S3_ENDPOINT is set, but ${SETTINGS[name].env} is not: set it, or ${SETTINGS[name].env}_FILE.`
+  );
 }
 
 /** One effective setting, as `sessionary config` shows it. */

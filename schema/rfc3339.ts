@@ -34,6 +34,6 @@ export function parseRfc3339(text: string): number | null {
   const local = date.getTime() + ((hour * 60 + minute) * 60 + second) * 1000 + milliseconds;
   const offset = (offsetHour * 60 + offsetMinute) * 60_000;
   const time = local - (match[8] === "-" ? -offset : offset);
-  if (second === 60 && time % 86_400_000 - milliseconds !== 0) return null;
+  if (second === 60 && (time - milliseconds) % 86_400_000 !== 0) return null;
   return time;
 }

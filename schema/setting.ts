@@ -86,6 +86,15 @@ export function httpUrl(common: Common): Setting<string | null> {
   return { ...common, form: "url", schema, default: null, secret: false };
 }
 
+/** An http or https URL of a host and a port only. */
+export function httpOrigin(common: Common): Setting<string | null> {
+  const schema = Type.String({
+    pattern: "^https?://[^\\s/?#@]+/?$",
+    description: "http:// or https://, a host and, where it is not the scheme's own, a port",
+  });
+  return { ...common, form: "url", schema, default: null, secret: false };
+}
+
 /** One of a few words. */
 export function choice<const C extends string>(
   common: Common,

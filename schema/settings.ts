@@ -4,6 +4,7 @@ import {
   choice,
   decimal,
   duration,
+  httpOrigin,
   httpUrl,
   integer,
   path,
@@ -17,11 +18,17 @@ import {
 const DATA = "Data and topic:";
 const PIPELINE = "Pipeline:";
 const SESSIONS = "Session semantics:";
+const OBJECT_STORE = "Object store:";
 const CLICKHOUSE = "ClickHouse:";
 const SERVICE = "Web and logging:";
 
 /** The groups of which `produce` and `query` take flags; the other commands take all. */
-export const GROUPS = { data: DATA, clickhouse: CLICKHOUSE, service: SERVICE } as const;
+export const GROUPS = {
+  data: DATA,
+  objectStore: OBJECT_STORE,
+  clickhouse: CLICKHOUSE,
+  service: SERVICE,
+} as const;
 
 /** The pipeline's settings. */
 export const SETTINGS = {
@@ -126,6 +133,37 @@ export const SETTINGS = {
     "0ms",
     "365d",
   ),
+  s3Endpoint: httpOrigin({
+    env: "S3_ENDPOINT",
+    group: OBJECT_STORE,
+    doc: "MinIO or an S3 for the Delta table; without it a folder is used",
+  }),
+  s3Bucket: text(
+    { env: "S3_BUCKET", group: OBJECT_STORE, doc: "bucket of the Delta table; made where it is missing" },
+    "session-metrics",
+    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+    "3 to 63 lower-case letters, digits, dots or hyphens, no dot or hyphen at its ends",
+  ),
+  s3AccessKey: secret({ env: "S3_ACCESS_KEY", group: OBJECT_STORE, doc: "name of the access key" }),
+  s3SecretKey: secret({ env: "S3_SECRET_KEY", group: OBJECT_STORE, doc: "the access key's secret" }),
+  s3Region: text(
+    { env: "S3_REGION", group: OBJECT_STORE, doc: "the bucket's region" },
+    "us-east-1",
+    /^[A-Za-z0-9-]{1,64}$/,
+    "1 to 64 letters, digits or hyphens",
+  ),
+  s3Prefix: text(
+    { env: "S3_PREFIX", group: OBJECT_STORE, doc: "where in the bucket; its root by default" },
+    null,
+    /^(?!.*(^|\/)\.{1,2}(\/|$))[A-Za-z0-9._=-]+(\/[A-Za-z0-9._=-]+)*$/,
+    "letters, digits, dots, underscores, equals signs or hyphens, with single slashes between them",
+  ),
+  s3TimeoutMs: duration(
+    { env: "S3_TIMEOUT", group: OBJECT_STORE, doc: "how long a request may go without a byte moving" },
+    "20s",
+    "100ms",
+    "1h",
+  ),
   clickhouseUrl: httpUrl({
     env: "CLICKHOUSE_URL",
     group: CLICKHOUSE,
@@ -147,6 +185,16 @@ export const SETTINGS = {
     "default",
     /^[A-Za-z_][A-Za-z0-9_]{0,62}$/,
     "1 to 63 letters, digits or underscores, not a digit first",
+  ),
+  clickhouseTimeoutMs: duration(
+    {
+      env: "CLICKHOUSE_TIMEOUT",
+      group: CLICKHOUSE,
+      doc: "how long the server may leave a request unanswered",
+    },
+    "60s",
+    "1s",
+    "1h",
   ),
   httpHost: text(
     { env: "HTTP_HOST", group: SERVICE, doc: "loopback address that the web server listens on" },

@@ -143,7 +143,8 @@ export function parseEvent(value: Uint8Array | null): ParsedEvent {
   try {
     parsed = JSON.parse(text);
   } catch (error) {
-    return reject("invalid_json", `The value is not one JSON document: ${(error as Error).message}`);
+    const problem = (error as Error).message.toWellFormed(); // it may cut a character in two
+    return reject("invalid_json", `The value is not one JSON document: ${problem}.`);
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
     const found = parsed === null ? "null" : Array.isArray(parsed) ? "an array" : `a ${typeof parsed}`;

@@ -18,7 +18,8 @@ import type {
 runActor<CoordinatorStart, CoordinatorCommand>(async (start, { report, commands }) => {
   const { config, mode, shards, ingest, warehouse } = start;
   const notice = (text: string) => report({ type: "notice", level: "warning", text });
-  const { lake, checkpoints } = openLake(config, { now: systemClock.now, notice });
+  const { lake, checkpoints, prepare } = await openLake(config, { now: systemClock.now, notice });
+  await prepare();
   const coordinator = new Coordinator({
     config,
     mode,

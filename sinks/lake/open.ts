@@ -1,6 +1,7 @@
-/** The lake that the configuration names: a folder, for now the only one. */
+/** The lake that the configuration names: a bucket of MinIO or S3, or a folder. */
 import { type Config, dataPaths } from "../../schema/config.ts";
 import { CheckpointStore } from "../checkpoint_store.ts";
+import type { ObjectStore } from "../sink.ts";
 import { FolderStore } from "./folder_store.ts";
 import { type DeltaLake, openDeltaLake } from "./lake.ts";
 
@@ -11,16 +12,52 @@ export interface LakeDeps {
   readonly notice: (text: string) => void;
 }
 
-/** The Delta table with its dead letters, and the checkpoints beside them. Nothing is read or written yet. */
-export function openLake(
-  config: Config,
-  { now, notice }: LakeDeps,
-): { readonly lake: DeltaLake; readonly checkpoints: CheckpointStore } {
-  const uuid = () => crypto.randomUUID();
-  const store = new FolderStore({ root: dataPaths(config.dataDir).lake, uuid });
+/** The Delta table with its dead letters, and the checkpoints beside them. */
+export interface OpenedLake {
+  readonly lake: DeltaLake;
+  readonly checkpoints: CheckpointStore;
+  /**
+   * Makes sure, before anything is committed, that the store is there and keeps what commits rest on.
+   *
+   * @throws {SinkError} where it is not or does not
+   */
+  prepare(): Promise<void>;
+}
+
+interface PreparedStore {
+  readonly store: ObjectStore;
+  prepare(): Promise<void>;
+}
+
+const uuid = () => crypto.randomUUID();
+
+async function openStore(config: Config): Promise<PreparedStore> {
+  const { s3Endpoint: endpoint, s3AccessKey: accessKey, s3SecretKey: secretKey } = config;
+  if (endpoint === null || accessKey === null || secretKey === null) {
+    // The exclusive link that its commits rest on is tried by each of them.
+    return { store: new FolderStore({ root: dataPaths(config.dataDir).lake, uuid }), prepare: async () => {} };
+  }
+  // Loaded only where it is used.
+  const { S3Store } = await import("./s3_store.ts");
+  const { s3Bucket: bucket, s3Region: region, s3Prefix: prefix, s3TimeoutMs: timeoutMs } = config;
+  const options = { endpoint, bucket, region, accessKey, secretKey, prefix: prefix ?? "", timeoutMs, uuid };
+  const store = new S3Store(options);
+  return { store, prepare: () => store.prepare() };
+}
+
+/** Opens the lake. Nothing is read or written yet. */
+export async function openLake(config: Config, { now, notice }: LakeDeps): Promise<OpenedLake> {
+  const { store, prepare } = await openStore(config);
   const { pipeline, topic } = config;
   return {
     lake: openDeltaLake({ store, pipeline, topic, now, uuid, onWarning: notice }),
     checkpoints: new CheckpointStore({ store, pipeline, topic, notice }),
+    prepare,
   };
+}
+
+/** Where the Delta table is, for people. */
+export function tableLocation({ dataDir, s3Endpoint, s3Bucket, s3Prefix }: Config): string {
+  if (s3Endpoint === null) return `${dataPaths(dataDir).lake}/sessions`;
+  return `s3://${s3Bucket}${s3Prefix === null ? "" : `/${s3Prefix}`}/sessions at ${s3Endpoint}`;
 }

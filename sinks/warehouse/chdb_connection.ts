@@ -4,7 +4,8 @@
  */
 import { Readable } from "node:stream";
 import { Buffer } from "node:buffer";
-import { type ClickHouseClientConfigOptions, parseError } from "@clickhouse/client";
+import { type ClickHouseClientConfigOptions, ClickHouseError, parseError } from "@clickhouse/client";
+import { SinkError } from "../../schema/errors.ts";
 import type { ChdbRequest, ChdbResponse, Lane, RequestSettings } from "./chdb_protocol.ts";
 
 // The client doesn't export the seam's types by name, but its options have them.
@@ -118,13 +119,15 @@ export class ChdbConnection implements Connection {
     const pending = this.#pending.get(response.id);
     if (pending === undefined) return; // Rejected meanwhile, by `close`.
     this.#pending.delete(response.id);
-    if (response.ok) pending.resolve(response);
-    else pending.reject(parseError(response.message));
+    if (response.ok) return pending.resolve(response);
+    const error = parseError(response.message);
+    // Over HTTP a failure without a code passes; here there is nothing on the way that could have written it.
+    pending.reject(error instanceof ClickHouseError ? error : new SinkError(error.message, false));
   }
 }
 
 function closedError(): Error {
-  return new Error("The connection to the embedded ClickHouse is closed.");
+  return new SinkError("The connection to the embedded ClickHouse is closed.", false);
 }
 
 /** Settings as the engine takes them: an unset one is left out, a map is written as ClickHouse writes it. */

@@ -6,8 +6,9 @@ import { ChdbConnection } from "./chdb_connection.ts";
 import type { RequestSettings } from "./chdb_protocol.ts";
 import { sqlName, sqlText } from "./ddl.ts";
 
-/** One INSERT … SELECT from the file; `sql` is given the table function that reads it. */
+/** One INSERT … SELECT from the file. */
 export interface FileInsert {
+  /** The statement, given the table function that reads the file. Its first line says what it is, and is short. */
   sql(source: string): string;
   readonly settings: RequestSettings;
 }
@@ -32,7 +33,7 @@ export interface HttpOptions {
   readonly user: string;
   readonly password: string;
   readonly database: string;
-  /** How long one request may take, milliseconds. */
+  /** How long the server may be silent before a request fails, milliseconds. */
   readonly requestTimeoutMs: number;
 }
 
@@ -48,6 +49,12 @@ export interface ChdbOptions {
 // Failures come as rejections, and the program logs them itself.
 const QUIET = { level: ClickHouseLogLevel.OFF };
 
+/** Requests of one client at once; more of them wait for a connection. */
+const CONNECTIONS_MAX = 10;
+
+/** An idle connection is closed by us, before a server does it (its `keep_alive_timeout` is 3 s or more). */
+const IDLE_CONNECTION_MS = 2_500;
+
 /** The client leaves it out of the request, which then means the user's own default: from there others are made. */
 const DEFAULT_DATABASE = "default";
 
@@ -60,7 +67,8 @@ function httpClient(options: HttpOptions, database: string): ClickHouseClient {
     request_timeout: options.requestTimeoutMs,
     application: "sessionary",
     compression: { response: true, request: false }, // Parquet is compressed already.
-    keep_alive: { enabled: true },
+    keep_alive: { enabled: true, idle_socket_ttl: IDLE_CONNECTION_MS },
+    max_open_connections: CONNECTIONS_MAX,
     log: QUIET,
   });
 }
@@ -84,9 +92,11 @@ export function httpAccess(options: HttpOptions): ClickHouseAccess {
     prepare: () => Promise.resolve(),
     async insertFile(parquet, structure, inserts) {
       for (const { sql, settings } of inserts) {
+        const { firstLine, rest } = splitStatement(sql(`input(${sqlText(structure)})`));
+        const body = [Buffer.from(`${rest}\nFORMAT Parquet\n`), asBuffer(parquet)];
         const { stream } = await client.exec({
-          query: `${sql(`input(${sqlText(structure)})`)}\nFORMAT Parquet`,
-          values: Readable.from([asBuffer(parquet)], { objectMode: false }),
+          query: firstLine,
+          values: Readable.from(body, { objectMode: false }),
           clickhouse_settings: { ...settings, wait_end_of_query: 1 },
         });
         // The answer has no rows; reading it to its end frees the connection.
@@ -94,6 +104,16 @@ export function httpAccess(options: HttpOptions): ClickHouseAccess {
       }
     },
   };
+}
+
+/**
+ * The client puts a statement with a body into the URL, which would be longer than many a proxy allows (8 KiB). A
+ * server reads `query`, a line break and the body as one text (ClickHouse, "HTTP Interface"), so only the first line
+ * goes there: in the logs of whatever is between it says what the request does.
+ */
+function splitStatement(sql: string): { firstLine: string; rest: string } {
+  const end = sql.indexOf("\n");
+  return { firstLine: sql.slice(0, end), rest: sql.slice(end + 1) };
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

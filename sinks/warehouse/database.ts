@@ -1,12 +1,10 @@
 /** The first contact with a ClickHouse: is it there, does it let us in, has it our database. */
 import { SinkError } from "../../schema/errors.ts";
 import type { ClickHouseAccess } from "./clickhouse_access.ts";
-import { failureCode, isRetryable, reason } from "./warehouse_errors.ts";
+import { failureCode, isLoginRefused, prospectOf, reason } from "./warehouse_errors.ts";
 
 const UNKNOWN_DATABASE = "81";
 const ACCESS_DENIED = "497";
-/** UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED. */
-const REFUSED_CODES: ReadonlySet<string> = new Set(["192", "193", "194", "516"]);
 
 /**
  * Creates the database where it is missing.
@@ -37,7 +35,7 @@ export function firstContactError({ location, database }: ClickHouseAccess, erro
   const said = reason(error);
   const code = failureCode(error);
   const options = { cause: error };
-  if (REFUSED_CODES.has(code) || /\b401\b|\b403\b/.test(said)) {
+  if (isLoginRefused(error) || /\b401\b|\b403\b/.test(said)) {
     return new SinkError(
       `ClickHouse at ${location} refused the login: check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.`,
       false,
@@ -54,7 +52,7 @@ export function firstContactError({ location, database }: ClickHouseAccess, erro
   }
   return new SinkError(
     `ClickHouse can't be reached at ${location}: ${said}; check CLICKHOUSE_URL and that the server runs.`,
-    isRetryable(error),
+    prospectOf(error).retryable,
     options,
   );
 }

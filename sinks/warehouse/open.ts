@@ -3,9 +3,6 @@ import { type Config, dataPaths } from "../../schema/config.ts";
 import { invariant } from "../../schema/errors.ts";
 import { chdbAccess, type ClickHouseAccess, httpAccess } from "./clickhouse_access.ts";
 
-/** How long one request may take. */
-const REQUEST_TIMEOUT_MS = 60_000;
-
 /**
  * Opens the access. Nothing is asked of ClickHouse yet.
  *
@@ -15,7 +12,7 @@ export function openAccess(config: Config, port: MessagePort | null): ClickHouse
   const { clickhouseUrl: url, clickhouseUser: user, clickhouseDatabase: database } = config;
   if (url !== null) {
     const password = config.clickhousePassword ?? "";
-    return httpAccess({ url, user, password, database, requestTimeoutMs: REQUEST_TIMEOUT_MS });
+    return httpAccess({ url, user, password, database, requestTimeoutMs: config.clickhouseTimeoutMs });
   }
   invariant(port !== null, "the embedded ClickHouse is reached through a port");
   return chdbAccess({ port, folder: dataPaths(config.dataDir).warehouse, database });

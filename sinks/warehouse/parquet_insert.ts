@@ -107,7 +107,7 @@ const SENTINEL = "char(1)";
 
 /**
  * The lambda `exact_json`: ClickHouse's JSON text as JSON.stringify writes it, byte for byte. Few texts need it, and
- * `if` works only on those. Written once, because a server takes the statement in a URL.
+ * `if` works only on those.
  */
 function exactJsonLambda(): string {
   const escapedBackslash = sqlText("\\\\");
@@ -158,7 +158,8 @@ export function insertStatement(source: string, { offset, count }: Piece): strin
   const names = [...SESSION_COLUMNS.map(({ name }) => name), SIGN_COLUMN.name];
   const values = [...SESSION_COLUMNS.map(tableValue), "1"];
   // The order is the file's own already; sorting makes one block of it whatever its row groups are.
-  return `INSERT INTO session_metrics (${names.join(", ")})
+  return `INSERT INTO session_metrics
+(${names.join(", ")})
 WITH ${exactJsonLambda()} AS exact_json
 SELECT ${values.join(",\n  ")}
 FROM ${source}

@@ -35,10 +35,18 @@ Deno.test("Without flags and variables every setting has its documented default"
     maxSessionDurationMs: 86_400_000,
     maxSessionEvents: 50_000,
     maxClockSkewMs: 60_000,
+    s3Endpoint: null,
+    s3Bucket: "session-metrics",
+    s3AccessKey: null,
+    s3SecretKey: null,
+    s3Region: "us-east-1",
+    s3Prefix: null,
+    s3TimeoutMs: 20_000,
     clickhouseUrl: null,
     clickhouseUser: "default",
     clickhousePassword: null,
     clickhouseDatabase: "default",
+    clickhouseTimeoutMs: 60_000,
     httpHost: "127.0.0.1",
     httpPort: 8400,
     logLevel: "info",
@@ -111,7 +119,33 @@ Deno.test("Settings that do not go together are refused with both values", () =>
 
 Deno.test("Variables of what is not there yet are refused, not ignored", () => {
   assertMatch(problems({ KAFKA_BROKERS: "broker:9092" })[0]!, /^KAFKA_BROKERS is set, but .* embedded log/);
-  assertMatch(problems({ S3_ENDPOINT: "http://minio:9000" })[0]!, /^S3_ENDPOINT is set, but .* folder/);
+});
+
+Deno.test("An object store needs its endpoint and both keys, and nothing of it goes without the endpoint", () => {
+  const S3_ENDPOINT = "http://minio:9000";
+  const keys = { S3_ACCESS_KEY: "me", S3_SECRET_KEY: "hush" };
+  assertEquals(problems({ S3_ENDPOINT }), [
+    "S3_ENDPOINT is set, but S3_ACCESS_KEY is not: set it, or S3_ACCESS_KEY_FILE.",
+    "S3_ENDPOINT is set, but S3_SECRET_KEY is not: set it, or S3_SECRET_KEY_FILE.",
+  ]);
+  assertMatch(problems({ S3_BUCKET: "clicks" })[0]!, /^S3_BUCKET is set, but S3_ENDPOINT is not/);
+  assertMatch(problems(keys)[1]!, /^S3_SECRET_KEY is set, but S3_ENDPOINT is not/);
+  const { config } = resolveConfig({ flags: {}, env: { S3_ENDPOINT, ...keys, S3_PREFIX: "team/clicks" } });
+  assertEquals([config.s3Endpoint, config.s3Prefix], [S3_ENDPOINT, "team/clicks"]);
+});
+
+Deno.test("The endpoint of an object store has no path, and the place in its bucket no odd slashes or dots", () => {
+  for (const url of ["minio:9000", "ftp://minio", "http://minio/bucket", "http://me:hush@minio", "http://m?x"]) {
+    const [problem] = problems({ S3_ENDPOINT: url });
+    assertMatch(problem!, /^S3_ENDPOINT must be http:\/\/ or https:\/\//);
+    assertFalse(problem!.includes("hush"));
+  }
+  for (const prefix of ["/a", "a/", "a//b", "a/../b", ".", "a b"]) {
+    assertMatch(problems({ S3_PREFIX: prefix })[0]!, /^S3_PREFIX must be letters/);
+  }
+  for (const bucket of ["ab", "Upper", "-a-", "under_score"]) {
+    assertMatch(problems({ S3_BUCKET: bucket })[0]!, /^S3_BUCKET must be 3 to 63/);
+  }
 });
 
 Deno.test("Only a loopback address is taken for the web server", () => {

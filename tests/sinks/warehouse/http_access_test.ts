@@ -3,7 +3,7 @@ import { SinkError } from "../../../schema/errors.ts";
 import { type ClickHouseAccess, httpAccess } from "../../../sinks/warehouse/clickhouse_access.ts";
 import { createWarehouse } from "../../../sinks/warehouse/clickhouse_warehouse.ts";
 import { openDatabase } from "../../../sinks/warehouse/database.ts";
-import { failureCode, isRetryable, warehouseError } from "../../../sinks/warehouse/warehouse_errors.ts";
+import { failureCode, prospectOf, warehouseError } from "../../../sinks/warehouse/warehouse_errors.ts";
 
 /** A request as a ClickHouse server sees it. */
 interface Seen {
@@ -108,21 +108,21 @@ Deno.test("a database that may not be created gives one sentence that names CLIC
     },
   ));
 
-Deno.test("a Parquet file goes over as the body of one INSERT … SELECT from input(), with its settings", () =>
+Deno.test("a Parquet file goes over in the body, after all of its INSERT but the first line, which the URL has", () =>
   withServer(() => undefined, async (access, seen) => {
     const parquet = new Uint8Array([0x50, 0x41, 0x52, 0x31, 0xff, 0x00, 0x0a]);
     const settings = { async_insert: 0, insert_deduplication_token: "t:1" };
-    const sql = (source: string) => `INSERT INTO x SELECT a FROM ${source}`;
+    const sql = (source: string) => `INSERT INTO x\nSELECT a FROM ${source}`;
+    const rest = new TextEncoder().encode(
+      "SELECT a FROM input('a DateTime64(6, \\'UTC\\')')\nFORMAT Parquet\n",
+    );
     await access.insertFile(parquet, "a DateTime64(6, 'UTC')", [{ sql, settings }, { sql, settings }]);
     assertEquals(seen.length, 2);
     for (const { parameters, body, user } of seen) {
-      assertEquals(
-        parameters.get("query"),
-        "INSERT INTO x SELECT a FROM input('a DateTime64(6, \\'UTC\\')')\nFORMAT Parquet",
-      );
+      assertEquals(parameters.get("query"), "INSERT INTO x");
       assertEquals(parameters.get("insert_deduplication_token"), "t:1");
       assertEquals(parameters.get("async_insert"), "0");
-      assertEquals(body, parquet);
+      assertEquals(body, new Uint8Array([...rest, ...parquet]));
       assertEquals(user, `Basic ${btoa(`reader:${PASSWORD}`)}`);
     }
   }));
@@ -134,21 +134,36 @@ Deno.test("a failure under way is a sentence that says whether it is tried again
       const warehouse = createWarehouse({ access });
       const error = await assertRejects(() => warehouse.doneVersions("t"), SinkError) as SinkError;
       assertStringIncludes(error.message, "could not list the versions it has: Memory limit exceeded");
-      assertStringIncludes(error.message, "It is tried again.");
+      assertStringIncludes(
+        error.message,
+        "It is tried again (MEMORY_LIMIT_EXCEEDED: other queries hold the memory).",
+      );
       assert(error.retryable);
     },
   ));
 
-Deno.test("what may pass by itself is retried, what must be mended is not", () => {
+Deno.test("what may pass by itself is tried again, what must be mended is not, and the sentence says why", () => {
   const withCode = (code: string) => Object.assign(new Error("failed"), { code });
-  for (const code of ["210", "252", "999", "ECONNREFUSED", "ECONNRESET"]) {
+  const isRetryable = (error: unknown) => prospectOf(error).retryable;
+  for (const code of ["210", "252", "999", "ECONNREFUSED", "ECONNRESET", "ENOSPC"]) {
     assert(isRetryable(withCode(code)), code);
   }
   for (const code of ["60", "62", "516", "497", "EACCES"]) assert(!isRetryable(withCode(code)), code);
+  assert(isRetryable(withCode("2999")), "a code of a newer server");
   assert(isRetryable(new Error("Timeout error.")));
-  assert(!isRetryable(new Error("something else")));
+  assert(isRetryable(new Error("<html>500 Internal Server Error</html>")), "a proxy's answer");
+  assert(isRetryable(new Error("")), "an answer without a body");
+  assert(!isRetryable(new TypeError("x is not a function")));
   assert(isRetryable(new Error("fetch failed", { cause: withCode("ECONNRESET") })));
   assertEquals(failureCode(new Error("outer", { cause: withCode("60") })), "60");
   const sentence = new SinkError("already one.", true);
   assertEquals(warehouseError("do it", "here", sentence), sentence);
+  assertStringIncludes(
+    warehouseError("do it", "here", withCode("252")).message,
+    "merges must catch up first",
+  );
+  assertStringIncludes(
+    warehouseError("do it", "here", withCode("516")).message,
+    "It is not tried again: check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.",
+  );
 });

@@ -30,7 +30,7 @@ Deno.test("a version that fits one insert has the token <table id>:<version>, a 
 Deno.test("the DDL, the file's structure and the insert have every session column, in the declared order", () => {
   const ddl = createSessionMetrics();
   const statement = insertStatement("source", { token: "t", offset: 0, count: 1 });
-  const inserted = /INSERT INTO session_metrics \((.*?)\)/.exec(statement)![1]!.split(", ");
+  const inserted = /^INSERT INTO session_metrics\n\((.*?)\)/.exec(statement)![1]!.split(", ");
   assertEquals(inserted, [...SESSION_COLUMNS.map(({ name }) => name), "sign"]);
   const positions = SESSION_COLUMNS.map(({ name, clickhouse }) =>
     ddl.indexOf(`\n  ${name} ${clickhouse} COMMENT `)

@@ -1,0 +1,67 @@
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { pick, splitByShard } from "../../actors/route.ts";
+import { shardOf } from "../../actors/shard.ts";
+import { recordBatchOf } from "../../sources/record_batch.ts";
+import { keyAt, type ProducedRecord, type RecordBatch, valueAt } from "../../sources/source.ts";
+
+const field = fc.option(fc.uint8Array({ maxLength: 12 }), { nil: null });
+const anyRecords: fc.Arbitrary<ProducedRecord[]> = fc.array(fc.record({ key: field, value: field }), {
+  minLength: 1,
+  maxLength: 40,
+});
+
+/** A batch with gaps in its offsets and a timestamp of its own for each record. */
+function batchOf(records: readonly ProducedRecord[]): RecordBatch {
+  const batch = recordBatchOf(5, 1000, 0, records);
+  batch.offsets.forEach((_, i) => {
+    batch.offsets[i] = 1000 + 3 * i;
+    batch.timestamps[i] = 50 + i;
+  });
+  return batch;
+}
+
+const recordsOf = (batch: RecordBatch) =>
+  Array.from({ length: batch.count }, (_, i) => ({
+    offset: batch.offsets[i]!,
+    timestamp: batch.timestamps[i]!,
+    key: keyAt(batch, i)?.slice() ?? null,
+    value: valueAt(batch, i)?.slice() ?? null,
+  }));
+
+Deno.test("a split hands every record of its range, whole and in order, to the shard of its key", () => {
+  fc.assert(
+    fc.property(anyRecords, fc.integer({ min: 1, max: 5 }), fc.nat(), fc.nat(), (records, shards, a, b) => {
+      const batch = batchOf(records);
+      const start = a % (batch.count + 1);
+      const end = start + b % (batch.count + 1 - start);
+      const parts = splitByShard(batch, start, end, shards);
+      assertEquals(parts.length, shards);
+      const wanted = recordsOf(batch).slice(start, end);
+      parts.forEach((part, shard) => {
+        const mine = wanted.filter(({ key }) => shardOf(key, shards) === shard);
+        assertEquals(part === null ? [] : recordsOf(part), mine);
+        assertEquals(part === null, mine.length === 0);
+        if (part !== null) assertEquals(part.nextOffset, mine.at(-1)!.offset + 1);
+      });
+    }),
+  );
+});
+
+Deno.test("a part has buffers of its own, none of them shared, so that it may be transferred", () => {
+  const batch = batchOf([{ key: new Uint8Array([1]), value: new Uint8Array([2, 3]) }, {
+    key: null,
+    value: null,
+  }]);
+  const part = pick(batch, [0, 1]);
+  const buffersOf = ({ offsets, timestamps, keys, keyEnds, values, valueEnds, nulls }: RecordBatch) =>
+    [offsets, timestamps, keys, keyEnds, values, valueEnds, nulls].map(({ buffer }) => buffer);
+  assertEquals(new Set([...buffersOf(part), ...buffersOf(batch)]).size, 14);
+  assertEquals(recordsOf(part), recordsOf(batch));
+});
+
+Deno.test("a null and an empty key or value stay different", () => {
+  const empty = new Uint8Array(0);
+  const part = pick(batchOf([{ key: null, value: empty }, { key: empty, value: null }]), [0, 1]);
+  assertEquals(recordsOf(part).map(({ key, value }) => [key, value]), [[null, empty], [empty, null]]);
+});
