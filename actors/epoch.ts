@@ -35,8 +35,10 @@ export interface Epoch {
   readonly checkpoint: boolean;
   phase: "closing" | "sealing" | "staging" | "staged" | "committing";
   barriers: readonly PartitionBarrier[];
-  /** Partitions to snapshot. */
-  snapshotOf: readonly number[];
+  /** Partitions to snapshot even if they get no barrier. */
+  readonly stale: readonly number[];
+  /** The barriers that the snapshots stand at: later epochs may post theirs before this one is sealed. */
+  snapshotAt: readonly PartitionBarrier[];
   readonly seals: Seal[];
   /** Set when all shards have sealed. */
   partitions: readonly PartitionRecord[];
@@ -158,7 +160,8 @@ function closeNext(state: EpochsState): EpochEffect[] {
     checkpoint,
     phase: "closing",
     barriers: [],
-    snapshotOf: stale,
+    stale,
+    snapshotAt: [],
     seals: [],
     partitions: [],
     snapshots: [],
@@ -185,11 +188,11 @@ function closed(state: EpochsState, number: number, barriers: readonly Partition
   epoch.barriers = barriers;
   for (const barrier of barriers) state.barriers.set(barrier.partition, barrier);
   const posted = epoch.checkpoint ? barriers.map(({ partition }) => partition) : [];
-  epoch.snapshotOf = [...new Set([...posted, ...epoch.snapshotOf])];
+  epoch.snapshotAt = [...new Set([...posted, ...epoch.stale])].map((partition) => newest(state, partition));
   epoch.phase = "sealing";
-  if (epoch.snapshotOf.length > 0) state.epochsSinceCheckpoint = 0;
+  if (epoch.snapshotAt.length > 0) state.epochsSinceCheckpoint = 0;
   else if (barriers.length > 0) state.epochsSinceCheckpoint++;
-  if (barriers.length === 0 && epoch.snapshotOf.length === 0) return unchanged(state, epoch);
+  if (barriers.length === 0 && epoch.snapshotAt.length === 0) return unchanged(state, epoch);
   return [...gathered(state, epoch), ...closeNext(state)];
 }
 
@@ -217,7 +220,7 @@ function gathered(state: EpochsState, epoch: Epoch): EpochEffect[] {
     ledger: advance(state, epoch, barrier.partition),
   }));
   epoch.openSessions = [...state.openSessions.values()].reduce((sum, count) => sum + count, 0);
-  epoch.snapshots = epoch.snapshotOf.map((partition) => snapshot(state, epoch, partition));
+  epoch.snapshots = epoch.snapshotAt.map((barrier) => snapshot(state, epoch, barrier));
   if (epoch.barriers.length > 0) {
     epoch.phase = "staging";
     return [{ type: "stage", epoch }];
@@ -260,9 +263,14 @@ function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
   return ledger;
 }
 
-function snapshot(state: EpochsState, epoch: Epoch, partition: number): Snapshot {
+function newest(state: EpochsState, partition: number): PartitionBarrier {
   const barrier = state.barriers.get(partition);
   invariant(barrier !== undefined, `a snapshot of partition ${partition} stands at a barrier`);
+  return barrier;
+}
+
+function snapshot(state: EpochsState, epoch: Epoch, barrier: PartitionBarrier): Snapshot {
+  const { partition } = barrier;
   const occurrences = epoch.seals.map(({ shard, snapshots }) => {
     const part = snapshots.find((candidate) => candidate.partition === partition);
     invariant(part !== undefined, `shard ${shard} snapshots partition ${partition} in epoch ${epoch.number}`);

@@ -35,7 +35,10 @@ async function openStore(config: Config): Promise<PreparedStore> {
   const { s3Endpoint: endpoint, s3AccessKey: accessKey, s3SecretKey: secretKey } = config;
   if (endpoint === null || accessKey === null || secretKey === null) {
     // The exclusive link that its commits rest on is tried by each of them.
-    return { store: new FolderStore({ root: dataPaths(config.dataDir).lake, uuid }), prepare: async () => {} };
+    return {
+      store: new FolderStore({ root: dataPaths(config.dataDir).lake, uuid }),
+      prepare: async () => {},
+    };
   }
   // Loaded only where it is used.
   const { S3Store } = await import("./s3_store.ts");

@@ -86,11 +86,13 @@ function adviceOn(error: unknown, place: S3Place): Advice {
   if (error instanceof S3AnswerCut) return { text: `${server} may have stopped.`, retryable: true };
   const message = messageOf(error);
   if (error instanceof Deno.errors.NotCapable) {
-    const text = `This task may not reach S3_ENDPOINT ${place.endpoint}: start it as \`deno task sessionary\`.`;
+    const text =
+      `This task may not reach S3_ENDPOINT ${place.endpoint}: start it as \`deno task sessionary\`.`;
     return { text, retryable: false };
   }
   if (CERTIFICATE.test(`${code} ${message}`)) {
-    const text = `${server} has a certificate that this machine does not trust: set DENO_CERT to a file with its ` +
+    const text =
+      `${server} has a certificate that this machine does not trust: set DENO_CERT to a file with its ` +
       "authority's certificate.";
     return { text, retryable: false };
   }

@@ -101,8 +101,10 @@ export class S3Store implements ObjectStore {
 
   async put(key: string, bytes: Uint8Array): Promise<void> {
     assertObjectKey(key);
-    await this.#request(`write '${this.location}/${key}'`, () =>
-      this.#client.putObject(this.#place.bucket, this.#prefix + key, bufferOver(bytes)));
+    await this.#request(
+      `write '${this.location}/${key}'`,
+      () => this.#client.putObject(this.#place.bucket, this.#prefix + key, bufferOver(bytes)),
+    );
   }
 
   async putIfAbsent(key: string, bytes: Uint8Array): Promise<"created" | "exists"> {
@@ -126,15 +128,18 @@ export class S3Store implements ObjectStore {
     const found: ObjectInfo[] = [];
     const after = startAfter === undefined ? "" : this.#prefix + startAfter;
     for (let token = "", more = true; more;) {
-      const page = await this.#request(`list '${this.location}/${prefix}'`, () =>
-        this.#client.listObjectsV2Query(
-          this.#place.bucket,
-          this.#prefix + prefix,
-          token,
-          "",
-          LISTED_PER_REQUEST_MAX,
-          token === "" ? after : "",
-        ));
+      const page = await this.#request(
+        `list '${this.location}/${prefix}'`,
+        () =>
+          this.#client.listObjectsV2Query(
+            this.#place.bucket,
+            this.#prefix + prefix,
+            token,
+            "",
+            LISTED_PER_REQUEST_MAX,
+            token === "" ? after : "",
+          ),
+      );
       for (const { name, size, lastModified } of page.objects) {
         if (name === undefined) continue;
         const modifiedAtMs = lastModified?.getTime() ?? 0;
@@ -149,8 +154,10 @@ export class S3Store implements ObjectStore {
 
   async delete(key: string): Promise<void> {
     assertObjectKey(key);
-    await this.#request(`delete '${this.location}/${key}'`, () =>
-      this.#client.removeObject(this.#place.bucket, this.#prefix + key));
+    await this.#request(
+      `delete '${this.location}/${key}'`,
+      () => this.#client.removeObject(this.#place.bucket, this.#prefix + key),
+    );
   }
 
   #putIfAbsent(key: string, bytes: Buffer): Promise<"created" | "exists"> {

@@ -4,11 +4,12 @@ import {
   dataPaths,
   describeConfig,
   environmentVariables,
+  REFUSED_VARIABLES,
   resolveConfig,
   resolveSettings,
 } from "../../schema/config.ts";
 import { UserError } from "../../schema/errors.ts";
-import { formatSetting, maskUrl, parseSetting } from "../../schema/setting.ts";
+import { formatSetting, maskUrl, parseSetting, type Setting } from "../../schema/setting.ts";
 import { PRODUCE_SETTINGS, RUN_SETTINGS, SETTINGS } from "../../schema/settings.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "../../schema/units.ts";
 
@@ -210,7 +211,9 @@ Deno.test("A switch is on by its flag or by true or 1, and refuses other words",
 
 Deno.test("Each setting has a variable of its own", () => {
   const variables = environmentVariables(SETTINGS);
-  assertEquals(variables.length, Object.keys(SETTINGS).length + 1 + 2, "one secret file, two refused");
+  const settings: Setting[] = Object.values(SETTINGS);
+  const secrets = settings.filter(({ secret }) => secret).length;
+  assertEquals(variables.length, settings.length + secrets + Object.keys(REFUSED_VARIABLES).length);
   assert(variables.includes("CLICKHOUSE_PASSWORD_FILE"));
 });
 

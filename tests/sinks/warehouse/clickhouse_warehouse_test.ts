@@ -1,106 +1,32 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { tableToIPC } from "apache-arrow";
-import fc from "fast-check";
-import { Table as WasmTable, writeParquet, WriterPropertiesBuilder } from "parquet-wasm";
-import type { PageEvent } from "../../../schema/column_batch.ts";
-import { AssertionError, SinkError } from "../../../schema/errors.ts";
-import { SESSION_COLUMNS } from "../../../schema/session.ts";
-import type { Warehouse } from "../../../sinks/sink.ts";
-import type { ClickHouseAccess } from "../../../sinks/warehouse/clickhouse_access.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import { SinkError } from "../../../schema/errors.ts";
 import { createWarehouse } from "../../../sinks/warehouse/clickhouse_warehouse.ts";
+import { warehouseContract } from "../warehouse_contract.ts";
 import {
   ChdbHost,
+  expectedTotals,
+  forgetDone,
   parquetOf,
-  rowsOf,
-  type SessionRow,
   sessionRow,
   sessionRows,
-  tableOf,
+  totals,
   withChdb,
   withFolder,
 } from "./harness.ts";
 
 const TABLE_ID = "7b0d3d7c-0000-4000-8000-000000000001";
 
-/** Runs `test` with an open warehouse on a chDB of its own. */
-async function withWarehouse(
-  test: (warehouse: Warehouse, access: ClickHouseAccess, host: ChdbHost) => Promise<void>,
-  rowsPerInsert?: number,
-): Promise<void> {
-  await withChdb(async (host) => {
-    const access = host.access("sessionary");
-    const warehouse = createWarehouse({ access, ...(rowsPerInsert === undefined ? {} : { rowsPerInsert }) });
-    await warehouse.open();
-    await test(warehouse, access, host);
-    await warehouse.close();
-  });
-}
-
-/** Rows of the base table, of `sessions`, and the sums that each of the six analytics must agree on. */
-async function totals(access: ClickHouseAccess): Promise<Record<string, unknown>> {
-  const sums = "sum(sessions), sum(total_events), sum(total_duration_sec)";
-  const query = async (sql: string) => (await rowsOf(access, sql))[0]!;
+warehouseContract("chDB by its port", async () => {
+  const root = await Deno.makeTempDir();
+  const host = await ChdbHost.open(`${root}/warehouse`);
   return {
-    base: await query("SELECT count(), sum(total_events), sum(session_duration_sec) FROM session_metrics"),
-    sessions: await query("SELECT count(), sum(total_events), sum(session_duration_sec) FROM sessions"),
-    brand: await query(`SELECT ${sums} FROM brand_analytics`),
-    device: await query(`SELECT ${sums} FROM device_analytics`),
-    geographic: await query(`SELECT ${sums} FROM geographic_analytics`),
-    subscription: await query(`SELECT ${sums} FROM subscription_analytics`),
-    summary: await query(`SELECT ${sums} FROM session_summary`),
-    pages: await query("SELECT sum(page_views), sum(sessions) FROM page_analytics"),
+    connect: () => host.access("sessionary"),
+    async [Symbol.asyncDispose]() {
+      await host.close();
+      await Deno.remove(root, { recursive: true });
+    },
   };
-}
-
-/** What {@linkcode totals} finds for `count` sessions of the harness, each there once. */
-function expectedTotals(count: number): Record<string, unknown> {
-  const sums = [count, 14 * count, 61 * count];
-  return {
-    base: sums,
-    sessions: sums,
-    brand: sums,
-    device: sums,
-    geographic: sums,
-    subscription: sums,
-    summary: sums,
-    pages: [3 * count, 2 * count],
-  };
-}
-
-/** As if the process had died between the insert and its `done`. */
-async function forgetDone({ client }: ClickHouseAccess): Promise<void> {
-  await client.command({
-    query: "ALTER TABLE followed_versions DELETE WHERE state = 'done' SETTINGS mutations_sync = 1",
-  });
-}
-
-Deno.test("a version is counted once in the table and in each of the six, however often it is followed", () =>
-  withWarehouse(async (warehouse, access) => {
-    const parquet = parquetOf(sessionRows(1_000));
-    for (let attempt = 0; attempt < 3; attempt++) {
-      await warehouse.follow(TABLE_ID, 1, 1_000, parquet);
-      assertEquals(await totals(access), expectedTotals(1_000));
-      await forgetDone(access);
-    }
-    await warehouse.follow(TABLE_ID, 2, 500, parquetOf(sessionRows(500, 1_000)));
-    assertEquals(await totals(access), expectedTotals(1_500));
-  }));
-
-Deno.test("versions are done one by one, by table, with rows or without", () =>
-  withWarehouse(async (warehouse, access) => {
-    assertEquals(await warehouse.doneVersions(TABLE_ID), new Set());
-    await warehouse.follow(TABLE_ID, 4, 10, parquetOf(sessionRows(10)));
-    await warehouse.follow(TABLE_ID, 2, 0, null);
-    await warehouse.follow("another table", 3, 0, null);
-    assertEquals(await warehouse.doneVersions(TABLE_ID), new Set([2, 4]));
-    await warehouse.follow(TABLE_ID, 2, 0, null);
-    const states = await rowsOf(
-      access,
-      "SELECT version, state FROM followed_versions ORDER BY table_id, version, state",
-    );
-    assertEquals(states, [[2, "done"], [4, "started"], [4, "done"], [3, "done"]]);
-    await assertRejects(() => warehouse.follow(TABLE_ID, 5, 1, null), AssertionError);
-  }));
+});
 
 Deno.test("a retry after a restart of chDB, and after its merges, still counts once", () =>
   withFolder(async (folder) => {
@@ -121,261 +47,10 @@ Deno.test("a retry after a restart of chDB, and after its merges, still counts o
     }
   }));
 
-Deno.test("a version over three months is counted once in each of them", () =>
-  withWarehouse(async (warehouse, access) => {
-    const rows = [0, 1, 2].flatMap((month) =>
-      sessionRows(100, 100 * month).map((row) => {
-        const start = Date.UTC(2026, month, 20);
-        return { ...row, session_start: start, session_end: start + 61_000 };
-      })
-    );
-    for (let attempt = 0; attempt < 2; attempt++) {
-      await warehouse.follow(TABLE_ID, 1, 300, parquetOf(rows));
-      await forgetDone(access);
-    }
-    assertEquals(await totals(access), expectedTotals(300));
-    const months = await rowsOf(
-      access,
-      "SELECT toYYYYMM(day), sum(sessions) FROM geographic_analytics GROUP BY 1 ORDER BY 1",
-    );
-    assertEquals(months, [[202601, 100], [202602, 100], [202603, 100]]);
-  }));
-
-Deno.test("a version of more rows than one insert may have is cut, and a retry keeps the cut it was begun with", () =>
-  withWarehouse(async (warehouse, access, host) => {
-    const parquet = parquetOf(sessionRows(2_500));
-    await warehouse.follow(TABLE_ID, 1, 2_500, parquet);
-    await forgetDone(access);
-    const other = createWarehouse({ access: host.access("sessionary"), rowsPerInsert: 700 });
-    await other.open();
-    await other.follow(TABLE_ID, 1, 2_500, parquet);
-    assertEquals(await totals(access), expectedTotals(2_500));
-    const [first] = await rowsOf(
-      access,
-      "SELECT rows_per_insert FROM followed_versions WHERE state = 'started'",
-    );
-    assertEquals(first, [1_000]);
-    await other.close();
-  }, 1_000));
-
-Deno.test("a retry fills in the pieces that an interrupted insert has not made", () =>
-  withWarehouse(async (warehouse, access, host) => {
-    const rows = sessionRows(250);
-    // The first attempt dies after its first piece: the file ends there.
-    const ordered = rows.toSorted((a, b) =>
-      (a.source_partition as number) - (b.source_partition as number) ||
-      (a.first_offset as number) - (b.first_offset as number)
-    );
-    await warehouse.follow(TABLE_ID, 1, 250, parquetOf(ordered.slice(0, 100)));
-    await forgetDone(access);
-    assertEquals(await totals(access), expectedTotals(100));
-    const other = createWarehouse({ access: host.access("sessionary") });
-    await other.open();
-    await other.follow(TABLE_ID, 1, 250, parquetOf(rows));
-    assertEquals(await totals(access), expectedTotals(250));
-    await other.close();
-  }, 100));
-
-Deno.test("120,000 rows in twelve row groups are one block: the same rows in one row group are not counted again", () =>
-  withWarehouse(async (warehouse, access) => {
-    const count = 120_000;
-    // Many page groups: more keys than a GROUP BY keeps in one table by default.
-    const table = tableOf(sessionRows(count).map((row, i) => ({ ...row, city: `city ${i}` })));
-    const properties = new WriterPropertiesBuilder().setMaxRowGroupSize(10_000).build();
-    const inGroups = writeParquet(WasmTable.fromIPCStream(tableToIPC(table, "stream")), properties);
-    await warehouse.follow(TABLE_ID, 1, count, inGroups);
-    assertEquals(await totals(access), expectedTotals(count));
-    await forgetDone(access);
-    const inOne = writeParquet(WasmTable.fromIPCStream(tableToIPC(table, "stream")));
-    await warehouse.follow(TABLE_ID, 1, count, inOne);
-    assertEquals(await totals(access), expectedTotals(count));
-  }));
-
-Deno.test("two instances that follow the same version at once count it once", () =>
-  withWarehouse(async (warehouse, access, host) => {
-    const other = createWarehouse({ access: host.access("sessionary") });
-    await other.open();
-    const parquet = parquetOf(sessionRows(400));
-    await Promise.all([warehouse, other].map((one) => one.follow(TABLE_ID, 1, 400, parquet)));
-    assertEquals(await totals(access), expectedTotals(400));
-    await other.close();
-  }));
-
-/** Makes it look as if every version had been begun at the block `mark`, a SQL expression. */
-async function moveBlockMarks({ client }: ClickHouseAccess, mark: string): Promise<void> {
-  await client.command({
-    query: `ALTER TABLE followed_versions UPDATE block_mark = ${mark} WHERE 1 SETTINGS mutations_sync = 1`,
-  });
-}
-
-Deno.test("a started version whose token may be forgotten is refused, not inserted again", () =>
-  withWarehouse(async (warehouse, access) => {
-    const parquet = parquetOf(sessionRows(10));
-    await warehouse.follow(TABLE_ID, 1, 10, parquet);
-    await forgetDone(access);
-    await moveBlockMarks(access, "block_mark + 5");
-    await assertRejects(
-      () => warehouse.follow(TABLE_ID, 1, 10, parquet),
-      SinkError,
-      "Rebuild ClickHouse from the lake: sessionary verify --repair.",
-    );
-    assertEquals(await totals(access), expectedTotals(10));
-    await moveBlockMarks(access, "0");
-    await warehouse.follow(TABLE_ID, 1, 10, parquet);
-    assertEquals(await totals(access), expectedTotals(10));
-  }));
-
-/** Text that JSON, SQL, Parquet or UTF-8 could stumble over. */
-const ODD_TEXTS = [
-  "\0",
-  "a\u0001\u0008\t\n\u000b\f\r\u000e\u000f\u001a\u001b\u001c\u001d\u001e\u001f\u007f",
-  "\"quoted\" 'single' `back`",
-  "back\\slash \\\\ \\u2028 \\\\u2028 \\u000B \\n",
-  "/a/path?x=1&y=%20",
-  "\u2028\u2029\u0085\u00a0",
-  "\\\u2028\\\\\u2029",
-  "😀 é 𝒳 \uffff \u{10ffff}",
-  "__proto__",
-  ']}",[{',
-];
-
-/** A session all of whose texts are `texts`, as far as they go. */
-function oddRow(index: number, texts: readonly string[]): SessionRow {
-  const pages = texts.map((text, i): PageEvent => ({
-    timestamp: Date.UTC(1999, 11, 31, 23, 59, 59, i % 1000),
-    event_type: "navigation",
-    page_url: text,
-    article_id: i % 2 === 0 ? text : null,
-  }));
-  return sessionRow(index, {
-    session_id: texts[0]!,
-    brand: texts[0]!,
-    categories_visited: texts,
-    article_ids_visited: texts,
-    article_titles_visited: texts.map(() => ""),
-    page_events: pages,
-  });
-}
-
-function jsonOf(pages: readonly PageEvent[]): string {
-  return JSON.stringify(pages.map(({ timestamp, event_type, page_url, article_id }) => ({
-    timestamp: new Date(timestamp).toISOString(),
-    event_type,
-    page_url,
-    article_id,
-  })));
-}
-
-async function assertTextsKept(access: ClickHouseAccess, rows: readonly SessionRow[]): Promise<void> {
-  const found = await rowsOf(
-    access,
-    "SELECT session_id, brand, categories_visited, article_ids_visited, article_titles_visited, page_events " +
-      "FROM sessions ORDER BY first_offset",
-  );
-  const expected = rows.map((row) => [
-    row.session_id,
-    row.brand,
-    JSON.stringify(row.categories_visited),
-    JSON.stringify(row.article_ids_visited),
-    JSON.stringify(row.article_titles_visited),
-    jsonOf(row.page_events as PageEvent[]),
-  ]);
-  assertEquals(found, expected);
-}
-
-Deno.test("odd texts are kept exactly, and JSON texts are what JSON.stringify writes, byte for byte", () =>
-  withWarehouse(async (warehouse, access) => {
-    const rows = [...ODD_TEXTS.map((text, i) => oddRow(i, [text])), oddRow(ODD_TEXTS.length, ODD_TEXTS)];
-    await warehouse.follow(TABLE_ID, 1, rows.length, parquetOf(rows));
-    await assertTextsKept(access, rows);
-    const urls = await rowsOf(
-      access,
-      "SELECT page_url, sum(page_views), sum(sessions) FROM page_analytics GROUP BY 1",
-    );
-    const expected = ODD_TEXTS.map((text) => [text, 2, 2]);
-    const byText = (a: unknown[], b: unknown[]) => String(a[0]) < String(b[0]) ? -1 : 1;
-    assertEquals(urls.toSorted(byText), expected.toSorted(byText));
-  }));
-
-Deno.test("any text is kept exactly", () =>
-  withWarehouse(async (warehouse, access) => {
-    const text = fc.string({ unit: "binary", minLength: 1, maxLength: 40 });
-    const escapes = fc.string({
-      unit: fc.constantFrom("\\", "u", "2", "0", "8", "\u2028", '"', "\u001f", "B"),
-      minLength: 1,
-    });
-    const texts = fc.sample(fc.array(fc.oneof(text, escapes), { minLength: 1, maxLength: 8 }), {
-      numRuns: 300,
-      seed: 7,
-    });
-    const rows = texts.map((one, i) => oddRow(i, one));
-    await warehouse.follow(TABLE_ID, 1, rows.length, parquetOf(rows));
-    await assertTextsKept(access, rows);
-  }));
-
-Deno.test("every column arrives: numbers at their bounds, times cut to seconds, null texts as ''", () =>
-  withWarehouse(async (warehouse, access) => {
-    const row = sessionRow(0, {
-      user_id: 4_294_967_295,
-      brand: null,
-      session_start: Date.UTC(1990, 0, 1),
-      session_end: Date.UTC(2105, 11, 31, 23, 59, 59, 999),
-      session_duration_sec: 2_147_483_647,
-      total_events: 65_535,
-      batch_id: Number.MAX_SAFE_INTEGER,
-      first_offset: 0,
-      last_offset: Number.MAX_SAFE_INTEGER,
-      page_events: [],
-      categories_visited: [],
-    });
-    await warehouse.follow(TABLE_ID, 1, 1, parquetOf([row]));
-    const expected = SESSION_COLUMNS.map(({ name, kind }) => {
-      const value = row[name]!;
-      if (kind === "timestamp") return new Date(value as number).toISOString().slice(0, 19).replace("T", " ");
-      if (kind === "list_utf8") return JSON.stringify(value);
-      if (kind === "list_page_event") return jsonOf(value as PageEvent[]);
-      return value ?? "";
-    });
-    assertEquals(await rowsOf(access, "SELECT * FROM sessions"), [expected]);
-  }));
-
-Deno.test("a number that its column can't hold fails the insert, and nothing of the version is there", () =>
-  withWarehouse(async (warehouse, access) => {
-    const rows = [sessionRow(0), sessionRow(1, { total_events: 65_536 })];
-    const error = await assertRejects(
-      () => warehouse.follow(TABLE_ID, 1, 2, parquetOf(rows)),
-      SinkError,
-      "could not insert version 1 (2 rows)",
-    );
-    assert(!(error as SinkError).retryable);
-    assertEquals(await rowsOf(access, "SELECT count() FROM session_metrics"), [[0]]);
-    assertEquals(await warehouse.doneVersions(TABLE_ID), new Set());
-  }));
-
-Deno.test("a revision's withdrawn row takes back its sums, and sessions shows the newest row alone", () =>
-  withWarehouse(async (warehouse, access) => {
-    await warehouse.follow(TABLE_ID, 1, 1, parquetOf([sessionRow(0, { brand: "old" })]));
-    const columns = SESSION_COLUMNS.map(({ name }) => name);
-    const changed = columns.map((name) =>
-      name === "brand" ? "'new'" : name === "revision" ? "1" : name === "total_events" ? "15" : name
-    );
-    await access.client.command({
-      query: `INSERT INTO session_metrics SELECT ${columns.join(", ")}, -1 FROM session_metrics
-UNION ALL SELECT ${changed.join(", ")}, 1 FROM session_metrics`,
-    });
-    assertEquals(await rowsOf(access, "SELECT brand, revision, total_events FROM sessions"), [[
-      "new",
-      1,
-      15,
-    ]]);
-    const brands = "SELECT brand, sum(sessions), sum(total_events) FROM brand_analytics GROUP BY 1 " +
-      "HAVING sum(sessions) != 0";
-    assertEquals(await rowsOf(access, brands), [["new", 1, 15]]);
-    assertEquals(await rowsOf(access, "SELECT sum(page_views), sum(sessions) FROM page_analytics"), [[3, 2]]);
-  }));
-
 Deno.test("no file stays in the warehouse folder, after success, failure or a crash", () =>
-  withWarehouse(async (warehouse, _access, host) => {
+  withChdb(async (host) => {
+    const warehouse = createWarehouse({ access: host.access("sessionary") });
+    await warehouse.open();
     const incoming = `${host.folder}/incoming`;
     const left = () => [...Deno.readDirSync(incoming)].map(({ name }) => name);
     await Deno.writeTextFile(`${incoming}/left.parquet`, "of a crash");
@@ -387,4 +62,5 @@ Deno.test("no file stays in the warehouse folder, after success, failure or a cr
       SinkError,
     );
     assertEquals(left(), []);
+    await warehouse.close();
   }));

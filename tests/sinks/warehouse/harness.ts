@@ -156,3 +156,41 @@ export async function rowsOf(access: ClickHouseAccess, query: string): Promise<u
   const result = await access.client.query({ query, format: "JSONCompactEachRow" });
   return await result.json<unknown[]>() as unknown[][];
 }
+
+/** Rows of the base table, of `sessions`, and the sums that each of the six analytics must agree on. */
+export async function totals(access: ClickHouseAccess): Promise<Record<string, unknown>> {
+  const sums = "sum(sessions), sum(total_events), sum(total_duration_sec)";
+  const query = async (sql: string) => (await rowsOf(access, sql))[0]!;
+  return {
+    base: await query("SELECT count(), sum(total_events), sum(session_duration_sec) FROM session_metrics"),
+    sessions: await query("SELECT count(), sum(total_events), sum(session_duration_sec) FROM sessions"),
+    brand: await query(`SELECT ${sums} FROM brand_analytics`),
+    device: await query(`SELECT ${sums} FROM device_analytics`),
+    geographic: await query(`SELECT ${sums} FROM geographic_analytics`),
+    subscription: await query(`SELECT ${sums} FROM subscription_analytics`),
+    summary: await query(`SELECT ${sums} FROM session_summary`),
+    pages: await query("SELECT sum(page_views), sum(sessions) FROM page_analytics"),
+  };
+}
+
+/** What {@linkcode totals} finds for `count` sessions of {@linkcode sessionRows}, each there once. */
+export function expectedTotals(count: number): Record<string, unknown> {
+  const sums = [count, 14 * count, 61 * count];
+  return {
+    base: sums,
+    sessions: sums,
+    brand: sums,
+    device: sums,
+    geographic: sums,
+    subscription: sums,
+    summary: sums,
+    pages: [3 * count, 2 * count],
+  };
+}
+
+/** As if a process had died between the insert and its `done`. */
+export async function forgetDone({ client }: ClickHouseAccess): Promise<void> {
+  await client.command({
+    query: "ALTER TABLE followed_versions DELETE WHERE state = 'done' SETTINGS mutations_sync = 1",
+  });
+}

@@ -1,0 +1,406 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { initialEpochs, type Seal, transition } from "../../actors/epoch.ts";
+import type { EpochEvent } from "../../actors/epoch.ts";
+import { AssertionError } from "../../schema/errors.ts";
+import { EPOCHS_PER_CHECKPOINT } from "../../schema/limits.ts";
+import { EpochWorld } from "../support/epoch_world.ts";
+import { barrierOf, MINUTE, SEMANTICS, T0 } from "../support/records.ts";
+
+const TICK: EpochEvent = { type: "tick" };
+const DRAIN: EpochEvent = { type: "drain" };
+const END: EpochEvent = { type: "end_reached" };
+const FULL: EpochEvent = { type: "full" };
+
+/** A bounded world, so that idleness posts nothing between records. */
+function world(options: Partial<ConstructorParameters<typeof EpochWorld>[0]> = {}): EpochWorld {
+  return new EpochWorld({ partitions: 2, shards: 2, bounded: true, ...options });
+}
+
+function arriveOne(world: EpochWorld, partition = 0): void {
+  world.arrive(partition, 0, "event", T0);
+}
+
+Deno.test("an epoch goes from tick to commit, and says what closed it and how many records it took", () => {
+  const w = world({ lastEpoch: 41 });
+  w.arrive(0, 0, "event", T0);
+  w.arrive(0, 1, "dead", T0);
+  w.send(TICK);
+  w.finish();
+  assertEquals(w.commits.map(({ number, closedBy, records }) => [number, closedBy, records]), [[
+    42,
+    "interval",
+    2,
+  ]]);
+  assertEquals(w.log.get(0)?.ledger, { consumed: 2, inSessions: 0, duplicates: 0, deadLetters: 1, held: 1 });
+});
+
+Deno.test("at most two epochs are in flight; a third close waits for a commit", () => {
+  const w = world();
+  for (let i = 0; i < 4; i++) {
+    arriveOne(w);
+    w.send(TICK);
+    while (w.commands.length > 0) w.close();
+    while (w.fromIngest.length > 0) w.send(w.fromIngest.shift()!);
+  }
+  assertEquals(w.closes.length, 2);
+  assertEquals(w.state.wanted, "interval");
+  w.finish();
+  assertEquals(w.commits.map(({ number }) => number), [1, 2, 3]);
+});
+
+Deno.test("while a close is under way, no other is asked for", () => {
+  const w = world();
+  w.send(TICK);
+  w.send(TICK);
+  w.send(FULL);
+  assertEquals(w.closes.length, 1);
+});
+
+Deno.test("commits keep the order of barriers, also where the later epoch is uploaded first", () => {
+  const w = world();
+  for (let i = 0; i < 2; i++) {
+    arriveOne(w);
+    w.send(TICK);
+    w.close();
+    w.send(w.fromIngest.shift()!);
+  }
+  for (const queue of w.fromShards) while (queue.length > 0) w.send(queue.shift()!.seal);
+  assertEquals(w.fromLake.map((event) => event.type === "staged" && event.epoch), [1, 2]);
+  w.send({ type: "staged", epoch: 2 });
+  assertEquals(w.commits.length, 0);
+  w.send({ type: "staged", epoch: 1 });
+  assertEquals(w.commits.map(({ number }) => number), [1]);
+  w.send({ type: "committed", epoch: 1 });
+  assertEquals(w.commits.map(({ number }) => number), [1, 2]);
+});
+
+Deno.test("seals that overtake ingest's word of the barriers wait for it", () => {
+  const w = world();
+  arriveOne(w);
+  w.send(TICK);
+  w.close();
+  for (const queue of w.fromShards) assertEquals(w.send(queue.shift()!.seal), []);
+  assertEquals(w.send(w.fromIngest.shift()!).map(({ type }) => type), ["stage"]);
+  w.finish();
+  assertEquals(w.commits.length, 1);
+});
+
+Deno.test("an epoch is staged only when all shards have sealed it", () => {
+  const w = world({ shards: 3 });
+  arriveOne(w);
+  w.send(TICK);
+  w.close();
+  w.send(w.fromIngest.shift()!);
+  const staged = w.fromShards.map((queue) => w.send(queue.shift()!.seal).length);
+  assertEquals(staged, [0, 0, 1]);
+});
+
+Deno.test("an epoch that reached its size is closed before its time, and says so", () => {
+  const w = world();
+  arriveOne(w);
+  w.send(FULL);
+  w.finish();
+  assertEquals(w.commits.map(({ closedBy }) => closedBy), ["size"]);
+});
+
+Deno.test("an epoch without changes commits nothing, and its number is used again", () => {
+  const w = world();
+  for (let i = 0; i < 3; i++) {
+    w.send(TICK);
+    w.finish();
+  }
+  assertEquals(w.closes.map(({ epoch }) => epoch), [1, 1, 1]);
+  assertEquals(w.commits.length, 0);
+  arriveOne(w);
+  w.send(TICK);
+  w.finish();
+  assertEquals(w.commits.map(({ number }) => number), [1]);
+});
+
+Deno.test("a close request carries the latest event time over the epochs that all shards have sealed", () => {
+  const w = world();
+  w.arrive(1, 1, "event", T0 + 5 * MINUTE);
+  w.send(TICK);
+  assertEquals(w.closes[0]!.latest, new Map());
+  w.close();
+  w.send(w.fromIngest.shift()!);
+  w.send(w.fromShards[0]!.shift()!.seal);
+  w.send(TICK);
+  assertEquals(w.closes[1]!.latest, new Map(), "one shard has not sealed");
+  w.finish();
+  w.send(TICK);
+  assertEquals(w.closes[2]!.latest, new Map([[1, T0 + 5 * MINUTE]]));
+});
+
+Deno.test("every fifth epoch is a checkpoint, of every partition with a barrier since its last", () => {
+  const w = world({ partitions: 3 });
+  for (let i = 1; i <= 2 * EPOCHS_PER_CHECKPOINT; i++) {
+    if (i === 2) arriveOne(w, 1);
+    arriveOne(w, 0);
+    w.send(TICK);
+    w.finish();
+  }
+  assertEquals(w.closes.map(({ checkpoint }) => checkpoint).flatMap((yes, i) => yes ? [i + 1] : []), [5, 10]);
+  const partitions = w.checkpoints.map((snapshots) =>
+    snapshots.map(({ barrier }) => barrier.partition).sort()
+  );
+  assertEquals(partitions, [[0, 1], [0]]);
+});
+
+Deno.test("a checkpoint that comes due in a pause is written once, without a commit, and counts", () => {
+  const w = world({ partitions: 1 });
+  for (let i = 1; i < EPOCHS_PER_CHECKPOINT; i++) {
+    w.arrive(0, 0, "event", T0 + i);
+    w.send(TICK);
+    w.finish();
+  }
+  w.send(TICK); // takes the watermark up
+  w.finish();
+  const [commits, checkpoints] = [w.commits.length, w.checkpoints.length];
+  w.send(TICK);
+  w.finish();
+  assertEquals([w.commits.length, w.checkpoints.length], [commits, checkpoints]);
+  arriveOne(w);
+  w.send(TICK);
+  w.finish();
+  assertEquals(w.closes.at(-1)!.checkpoint, false);
+});
+
+Deno.test("a checkpoint stands at its own epoch's barrier, also where the next one is posted before it is sealed", () => {
+  const w = world({ partitions: 1 });
+  for (let i = 1; i < EPOCHS_PER_CHECKPOINT; i++) {
+    arriveOne(w);
+    w.send(TICK);
+    w.finish();
+  }
+  for (let i = 0; i < 2; i++) {
+    arriveOne(w);
+    w.send(TICK);
+    w.close();
+    w.send(w.fromIngest.shift()!);
+  }
+  assertEquals(w.state.barriers.get(0)!.number, EPOCHS_PER_CHECKPOINT + 1);
+  w.finish();
+  assertEquals(w.checkpoints.map(([snapshot]) => snapshot!.barrier.number), [EPOCHS_PER_CHECKPOINT]);
+});
+
+Deno.test("partitions whose newest barrier has no checkpoint are snapshot without a barrier of their own", () => {
+  const w = world({ partitions: 1 });
+  w.arrive(0, 0, "dead", T0);
+  w.send(TICK);
+  w.finish();
+  w.send(DRAIN);
+  assertEquals(w.closes.at(-1)!.stale, [0]);
+  w.finish();
+  assertEquals(w.commits.length, 1, "the drain commits nothing");
+  assertEquals(w.checkpoints.map((snapshots) => snapshots.map(({ barrier }) => barrier.number)), [[1]]);
+  assertEquals(w.settled, 1);
+});
+
+Deno.test("a snapshot alone waits until the epoch before it, at whose barrier it stands, is committed", () => {
+  const w = world({ partitions: 1 });
+  w.arrive(0, 0, "dead", T0);
+  w.send(TICK);
+  w.close();
+  w.send(w.fromIngest.shift()!);
+  w.send(DRAIN);
+  w.close();
+  w.send(w.fromIngest.shift()!);
+  for (const queue of w.fromShards) while (queue.length > 0) w.send(queue.shift()!.seal);
+  assertEquals([w.commits.length, w.checkpoints.length], [0, 0]);
+  w.finish();
+  assertEquals([w.commits.length, w.checkpoints.length, w.settled], [1, 1, 1]);
+});
+
+Deno.test("a drain of a pipeline that has done nothing settles at once", () => {
+  const w = world();
+  w.send(DRAIN);
+  w.finish();
+  assertEquals([w.closes.map(({ stop }) => stop), w.commits.length, w.settled], [[true], 0, 1]);
+});
+
+Deno.test("a drain stops reading with its close, keeps sessions open, and writes a checkpoint", () => {
+  const w = world();
+  for (let i = 0; i < 5; i++) arriveOne(w);
+  w.send(DRAIN);
+  assertEquals(w.closes.map(({ stop, closeOpen, checkpoint }) => [stop, closeOpen, checkpoint]), [[
+    true,
+    false,
+    true,
+  ]]);
+  w.finish();
+  assertEquals(w.commits.map(({ closedBy }) => closedBy), ["drain"]);
+  assertEquals(w.checkpoints.length, 1);
+  assertEquals(w.settled, 1);
+});
+
+for (let steps = 0; steps < 20; steps++) {
+  Deno.test(`a drain after ${steps} steps of two epochs settles once, and everything read is committed`, () => {
+    const w = world();
+    const script = [
+      () => arriveOne(w),
+      () => w.send(TICK),
+      () => arriveOne(w, 1),
+      () => w.send(TICK),
+    ];
+    for (let i = 0; i < steps; i++) {
+      const scripted = i % 3 === 0 ? script.shift() : undefined;
+      (scripted ?? w.answers()[0])?.();
+    }
+    w.send(DRAIN);
+    w.send(DRAIN);
+    w.send(TICK);
+    w.finish();
+    assertEquals(w.settled, 1);
+    const committed = [...w.log.values()].reduce((sum, { ledger }) => sum + ledger.consumed, 0);
+    assertEquals(committed, w.consumed);
+    for (const event of [TICK, FULL, END, DRAIN]) assertEquals(transition(w.state, event), []);
+  });
+}
+
+Deno.test("a bounded run repeats barriers until nothing changes, and ends by itself", () => {
+  const w = world({ partitions: 3 });
+  w.arrive(0, 0, "event", T0);
+  w.arrive(1, 1, "event", T0 + MINUTE);
+  w.send(END);
+  w.finish();
+  assertEquals(w.settled, 1);
+  for (const [partition, latest] of [[0, T0], [1, T0 + MINUTE]] as const) {
+    const { watermark } = w.log.get(partition)!.barrier;
+    assertEquals(watermark, latest - SEMANTICS.watermarkDelayMs);
+  }
+  assertEquals(w.commits.map(({ closedBy }) => closedBy), ["end", "end"]);
+  assertEquals(w.log.get(0)!.ledger.held + w.log.get(1)!.ledger.held, 2, "what is open stays open");
+});
+
+Deno.test("a bounded run that closes what is open does so in its last barrier", () => {
+  const w = world({ closeOpenAtEnd: true });
+  for (let i = 0; i < 9; i++) w.arrive(i % 2, 0, "event", T0);
+  w.send(END);
+  w.finish();
+  assertEquals(w.settled, 1);
+  assertEquals(w.closes.map(({ closeOpen }) => closeOpen).lastIndexOf(false), w.closes.length - 2);
+  for (const { ledger } of w.log.values()) assertEquals(ledger.held, 0);
+});
+
+Deno.test("Ctrl-C during a bounded run's end leaves open what is open", () => {
+  const w = world({ closeOpenAtEnd: true });
+  for (let i = 0; i < 9; i++) arriveOne(w);
+  w.send(END);
+  w.close();
+  w.send(DRAIN);
+  w.finish();
+  assertEquals(w.settled, 1);
+  assert(w.closes.every(({ closeOpen }) => !closeOpen));
+  assert(w.log.get(0)!.ledger.held > 0);
+});
+
+/** A shard's word that it sealed partition 0 of epoch 1. */
+function sealOf(counts: Partial<Seal["partitions"][number]["counts"]>, fields: Partial<Seal> = {}): Seal {
+  const none = { records: 0, duplicates: 0, deadLetters: 0, inSessions: 0, held: 0, openSessions: 0 };
+  const batch = { rows: 0, columns: [] };
+  return {
+    type: "sealed",
+    shard: 0,
+    epoch: 1,
+    rows: batch,
+    deadLetters: batch,
+    partitions: [{ partition: 0, counts: { ...none, ...counts }, latestEventTime: null }],
+    snapshots: [],
+    ...fields,
+  };
+}
+
+function closedOnce() {
+  const state = initialEpochs({ shards: 1, closeOpenAtEnd: false, lastEpoch: 0 });
+  transition(state, TICK);
+  transition(state, { type: "closed", epoch: 1, barriers: [barrierOf({ to: 3 })] });
+  return state;
+}
+
+Deno.test("counts that do not balance break an invariant: no such epoch is committed", () => {
+  const wrong = sealOf({ records: 3, held: 2 });
+  assertThrows(
+    () => transition(closedOnce(), wrong),
+    AssertionError,
+    "the ledger of partition 0 balances in epoch 1",
+  );
+  assertEquals(transition(closedOnce(), sealOf({ records: 3, held: 2, duplicates: 1 })).length, 1);
+});
+
+Deno.test("a seal of another epoch, or without a partition that has a barrier, breaks an invariant", () => {
+  assertThrows(
+    () => transition(closedOnce(), sealOf({}, { epoch: 2 })),
+    AssertionError,
+    "epoch 2 is in flight",
+  );
+  assertThrows(
+    () => transition(closedOnce(), sealOf({}, { partitions: [] })),
+    AssertionError,
+    "seals partition 0",
+  );
+});
+
+Deno.test("an answer out of turn breaks an invariant", () => {
+  const state = initialEpochs({ shards: 1, closeOpenAtEnd: false, lastEpoch: 0 });
+  assertThrows(() => transition(state, { type: "committed", epoch: 1 }), AssertionError, "not in flight");
+  transition(state, TICK);
+  assertThrows(
+    () => transition(state, { type: "staged", epoch: 1 }),
+    AssertionError,
+    "epoch 1 is staging: closing",
+  );
+});
+
+Deno.test("in any order of answers nothing is lost, twice or out of order, and a drain settles once", () => {
+  const anyWorld = fc.record({
+    partitions: fc.integer({ min: 1, max: 3 }),
+    shards: fc.integer({ min: 1, max: 3 }),
+    closeOpenAtEnd: fc.boolean(),
+    bounded: fc.boolean(),
+  });
+  const anyEnd = fc.constantFrom(DRAIN, END);
+  const anyWish = fc.constantFrom(TICK, TICK, TICK, FULL);
+  const anyStep = fc.tuple(fc.nat({ max: 9 }), fc.nat(), anyWish);
+  fc.assert(
+    fc.property(
+      anyWorld,
+      fc.array(anyStep, { maxLength: 250, size: "max" }),
+      anyEnd,
+      (options, steps, end) => {
+        const w = new EpochWorld(options);
+        for (const [action, choice, wish] of steps) {
+          w.clock += choice % (5 * MINUTE);
+          const answers = w.answers();
+          if (action < 2) {
+            const kind = (["event", "event", "duplicate", "dead"] as const)[choice % 4]!;
+            w.arrive(choice % options.partitions, choice % options.shards, kind, T0 + choice % (90 * MINUTE));
+          } else if (action < 4) w.send(wish);
+          else answers[choice % Math.max(answers.length, 1)]?.();
+        }
+        if (end === END) w.stopped = true; // ingest stops itself at the end
+        // Idleness goes on while the clock does, so only a bounded run ends by itself.
+        w.send(options.bounded ? end : DRAIN);
+        w.finish();
+        assertEquals(w.settled, 1);
+        const ledgers = [...w.log.values()].map(({ ledger }) => ledger);
+        assertEquals(ledgers.reduce((sum, { consumed }) => sum + consumed, 0), w.consumed);
+        for (const [partition, { barrier }] of w.log) {
+          assertEquals(
+            w.state.checkpointed.get(partition),
+            barrier.number,
+            "a drain leaves a checkpoint at the newest barrier",
+          );
+        }
+        if (!options.bounded || end !== END) return;
+        for (const [partition, { barrier, ledger }] of w.log) {
+          const latest = w.latest(partition);
+          assertEquals(barrier.eventWatermark, latest === null ? null : latest - SEMANTICS.watermarkDelayMs);
+          if (options.closeOpenAtEnd) assertEquals(ledger.held, 0);
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});

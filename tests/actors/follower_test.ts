@@ -1,0 +1,148 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { Follower, type FollowerDeps } from "../../actors/follower.ts";
+import { SinkError } from "../../schema/errors.ts";
+import { FakeClock, turns } from "../support/fake_clock.ts";
+
+/** A log whose odd versions have rows, and a warehouse that can be down. */
+class World {
+  readonly clock = new FakeClock();
+  readonly notices: string[] = [];
+  readonly followed: [version: number, rows: number, parquet: string | null][] = [];
+  readonly reads: number[] = [];
+  down: SinkError | null = null;
+  done = new Set<number>();
+  /** What an insert takes. */
+  insertMs = 0;
+  readonly follower: Follower;
+
+  constructor() {
+    const deps: FollowerDeps = {
+      tableId: "table",
+      clock: this.clock,
+      notice: (text) => this.notices.push(text),
+      lake: {
+        changes: (versions) => {
+          this.reads.push(versions.length);
+          return Promise.resolve(versions.map((version) => ({
+            version,
+            files: version % 2 ? [`file-${version}`] : [],
+            rows: version % 2,
+          })));
+        },
+        encodeVersion: (files) => Promise.resolve(new TextEncoder().encode(files.join())),
+      } as FollowerDeps["lake"],
+      warehouse: {
+        doneVersions: () => this.down ? Promise.reject(this.down) : Promise.resolve(this.done),
+        follow: (_table, version, rows, parquet) => {
+          if (this.down) return Promise.reject(this.down);
+          this.clock.time += this.insertMs;
+          this.followed.push([version, rows, parquet && new TextDecoder().decode(parquet)]);
+          return Promise.resolve();
+        },
+      } as FollowerDeps["warehouse"],
+    };
+    this.follower = new Follower(deps);
+  }
+}
+
+const OUTAGE = new SinkError("ClickHouse is down.", true);
+
+Deno.test("versions are inserted in the order of their commits; those without rows are marked too", async () => {
+  const w = new World();
+  const running = w.follower.run();
+  for (const version of [3, 4, 5]) w.follower.push(version, () => {});
+  assertEquals(await w.follower.settled(1000), true);
+  assertEquals(w.followed, [[3, 1, "file-3"], [4, 0, null], [5, 1, "file-5"]]);
+  w.follower.stop();
+  await running;
+});
+
+Deno.test("at the start everything is taken up that the warehouse has not done, gaps included", async () => {
+  const w = new World();
+  w.done = new Set([0, 1, 3, 9]);
+  assertEquals(await w.follower.catchUp(5), 3);
+  w.follower.push(6, () => {});
+  assertEquals(w.follower.lag, 4);
+  const running = w.follower.run();
+  await w.follower.settled(1000);
+  assertEquals(w.followed.map(([version]) => version), [2, 4, 5, 6]);
+  assertEquals(w.follower.lag, 0);
+  w.follower.stop();
+  await running;
+});
+
+Deno.test("the log is read a hundred versions at a time", async () => {
+  const w = new World();
+  await w.follower.catchUp(249);
+  const running = w.follower.run();
+  await w.follower.settled(1000);
+  assertEquals(w.reads, [100, 100, 50]);
+  assertEquals(w.followed.map(([version]) => version), Array.from({ length: 250 }, (_, i) => i));
+  w.follower.stop();
+  await running;
+});
+
+Deno.test("each insert tells how long it took", async () => {
+  const w = new World();
+  w.insertMs = 70;
+  const times: number[] = [];
+  const running = w.follower.run();
+  w.follower.push(1, (ms) => times.push(ms));
+  await w.follower.settled(1000);
+  assertEquals(times, [70]);
+  w.follower.stop();
+  await running;
+});
+
+Deno.test("an outage delays and loses nothing: commits go on, and all is inserted in order afterwards", async () => {
+  const w = new World();
+  w.down = OUTAGE;
+  const running = w.follower.run();
+  w.follower.push(1, () => {});
+  await turns();
+  w.follower.push(2, () => {});
+  await w.clock.advance(60_000);
+  assertEquals([w.followed.length, w.follower.lag], [0, 2]);
+  w.down = null;
+  await w.clock.advance(60_000);
+  assertEquals(w.followed.map(([version]) => version), [1, 2]);
+  assertEquals(w.notices, [
+    "The ClickHouse insert of Delta version 1 failed and is tried again: ClickHouse is down.",
+    "The ClickHouse insert of Delta version 1 succeeded after 3 tries.",
+  ]);
+  w.follower.stop();
+  await running;
+});
+
+Deno.test("settled waits for the version at work, and gives up after its time", async () => {
+  const w = new World();
+  assertEquals(await w.follower.settled(0), true);
+  w.down = OUTAGE;
+  const running = w.follower.run();
+  w.follower.push(1, () => {});
+  const settled = w.follower.settled(5000);
+  await turns();
+  await w.clock.advance(5000);
+  assertEquals(await settled, false);
+  assertEquals(w.follower.lag, 1);
+  w.follower.stop();
+  await running;
+});
+
+Deno.test("stopped during an outage it ends without an error: the next start inserts the rest", async () => {
+  const w = new World();
+  w.down = OUTAGE;
+  const running = w.follower.run();
+  w.follower.push(1, () => {});
+  await turns();
+  w.follower.stop();
+  await running;
+  assertEquals([w.followed.length, w.follower.lag], [0, 1]);
+});
+
+Deno.test("an error that no retry mends ends the run", async () => {
+  const w = new World();
+  w.down = new SinkError("The table has another schema.", false);
+  w.follower.push(1, () => {});
+  await assertRejects(() => w.follower.run(), SinkError, "another schema");
+});
