@@ -7,12 +7,14 @@ import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
 import { SEMANTICS_VERSION } from "../schema/epoch.ts";
 import { assertNever, invariant, SinkError } from "../schema/errors.ts";
+import { type CoordinatorStats, type Sink, SINKS, type Stage } from "../schema/pipeline_stats.ts";
 import type { CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { Lake, LakeState, StagedFile, Warehouse } from "../sinks/sink.ts";
 import type { PartitionRange, Producer } from "../sources/source.ts";
 import type { Clock } from "./clock.ts";
 import { epochAdvances, epochDeadLetters, epochRecord, epochRows } from "./commit.ts";
 import { feedDeadLetters } from "./dead_letter_feed.ts";
+import { groupClosingTimes } from "./end_to_end.ts";
 import {
   type Epoch,
   type EpochEffect,
@@ -24,6 +26,7 @@ import {
 } from "./epoch.ts";
 import { Follower } from "./follower.ts";
 import type { Channel } from "./mailbox.ts";
+import { Meter } from "./meter.ts";
 import type {
   ActorReport,
   EpochReport,
@@ -35,6 +38,8 @@ import type {
 } from "./protocol.ts";
 import { planRestart, type RestartPlan } from "./restart.ts";
 import { retrying } from "./retry.ts";
+import { probeSink } from "./sink_probe.ts";
+import { reportStats } from "./stats_report.ts";
 
 /** How long a drain waits for ClickHouse before it leaves the rest to the next start. */
 const DRAIN_WAREHOUSE_MS = 60_000;
@@ -51,6 +56,8 @@ export interface CoordinatorDeps {
   readonly ingest: Channel<IngestCommand, IngestReport>;
   readonly shards: readonly Channel<never, ShardReport>[];
   readonly report: (report: ActorReport) => void;
+  /** How to ask a sink whether it is there; without one, only its operations tell. */
+  readonly pings: Readonly<Partial<Record<Sink, () => Promise<void>>>>;
 }
 
 /** What was uploaded for an epoch, until it is committed. */
@@ -64,6 +71,7 @@ interface Staged {
 
 type Restored = Extract<ShardReport, { type: "restored" }>["partitions"][number];
 
+/** Lands one epoch after another; made once for a run. */
 export class Coordinator {
   /** Null until all shards are restored; events wait in `#early`. */
   #epochs: EpochsState | null = null;
@@ -72,13 +80,18 @@ export class Coordinator {
   readonly #staged = new Map<number, Staged>();
   readonly #ended = Promise.withResolvers<void>();
   readonly #ticking = new AbortController();
+  readonly #meter: Meter;
+  readonly #closeAskedAt = new Map<number, number>();
+  #replayedBarriers = 0;
   #deltaVersion = -1;
   #lastCloseAt = 0;
   /** Checkpoints are written one after another, off the commits' path. */
   #checkpointing: Promise<void> = Promise.resolve();
   readonly #total = { epochs: 0, sessions: 0, events: 0, deadLetters: 0 };
 
-  constructor(private readonly deps: CoordinatorDeps) {}
+  constructor(private readonly deps: CoordinatorDeps) {
+    this.#meter = new Meter(deps.clock);
+  }
 
   /** Starts from the log, runs until a drain or the end of a bounded run, and returns what was done. */
   async run(): Promise<PipelineSummary> {
@@ -99,8 +112,40 @@ export class Coordinator {
     this.#epochs = epochs;
     this.#early.splice(0).forEach((event) => this.#apply(event));
     if (!mode.untilEnd) this.#tick(config.epochIntervalMs).catch(this.#ended.reject);
-    await this.#ended.promise;
+    const watching = new AbortController();
+    this.#watch(epochs, watching.signal).catch(this.#ended.reject);
+    try {
+      await this.#ended.promise;
+    } finally {
+      watching.abort();
+    }
+    this.deps.report({ type: "stats", stats: this.#stats(epochs) });
     return this.#total;
+  }
+
+  /** Until `signal` aborts: asks the sinks whether they are there, and says what is counted. */
+  async #watch(epochs: EpochsState, signal: AbortSignal): Promise<void> {
+    const { clock, pings, report } = this.deps;
+    const probes = SINKS.flatMap((sink) => {
+      const ping = pings[sink];
+      return ping === undefined
+        ? []
+        : [probeSink({ ping, health: this.#meter.sinks[sink].health, clock, signal })];
+    });
+    await Promise.all([...probes, reportStats(() => this.#stats(epochs), report, clock, signal)]);
+  }
+
+  #stats(epochs: EpochsState): CoordinatorStats {
+    return this.#meter.stats({
+      deltaVersion: this.#deltaVersion,
+      lastEpoch: epochs.lastEpoch,
+      epochsInFlight: epochs.inFlight.length,
+      lagVersions: this.#follower.lag,
+      watermarks: [...epochs.barriers.values()].flatMap(({ partition, watermark }) =>
+        watermark === null ? [] : [{ partition, watermark }]
+      ),
+      replayedBarriers: this.#replayedBarriers,
+    });
   }
 
   /** Stops reading, lands what is finished, writes a checkpoint of the rest; then `run` returns. */
@@ -122,10 +167,18 @@ export class Coordinator {
     for (const [partition, number] of plan.checkpointed) epochs.checkpointed.set(partition, number);
     this.#deltaVersion = state.version;
     await this.#refeedDeadLetters(plan);
-    this.#follower = new Follower({ lake, warehouse, tableId: state.tableId, clock, notice: this.#warn });
+    this.#follower = new Follower({
+      lake,
+      warehouse,
+      tableId: state.tableId,
+      clock,
+      notice: this.#warn,
+      meter: this.#meter,
+    });
     const missing = await this.#follower.catchUp(state.version);
     if (missing > 1) this.#info(`ClickHouse lacks ${missing} of the table's versions: catching up.`);
     const replayed = plan.partitions.reduce((sum, { replay }) => sum + replay.length, 0);
+    this.#replayedBarriers = replayed;
     if (replayed > 0) {
       this.#info(`The last run was not stopped in order: replaying ${replayed} recorded barriers.`);
     }
@@ -188,6 +241,7 @@ export class Coordinator {
   #run(effect: EpochEffect): void {
     switch (effect.type) {
       case "close":
+        this.#closeAskedAt.set(effect.command.epoch, this.deps.clock.monotonic());
         return this.deps.ingest.send(effect.command);
       case "stage":
         return void this.#stage(effect.epoch).catch(this.#ended.reject);
@@ -207,10 +261,12 @@ export class Coordinator {
 
   async #stage(epoch: Epoch): Promise<void> {
     const sealedAt = this.deps.clock.monotonic();
+    this.#meter.took("seal", sealedAt - this.#closeAskedAt.get(epoch.number)!);
+    this.#closeAskedAt.delete(epoch.number);
     const rows = epochRows(epoch);
     const deadLetters = epochDeadLetters(epoch);
     const { lake } = this.deps;
-    const staged = await this.#retry(`The upload of epoch ${epoch.number}`, async () => ({
+    const staged = await this.#retry("upload", `The upload of epoch ${epoch.number}`, async () => ({
       files: rows.rows === 0 ? [] : await lake.stage(epoch.number, rows),
       deadLetterFile: deadLetters.rows === 0 ? null : await lake.stageDeadLetters(epoch.number, deadLetters),
     }));
@@ -227,6 +283,7 @@ export class Coordinator {
     const record = epochRecord(epoch, config, rows, deadLetters, deadLetterFile);
     const timestampMs = Math.floor(clock.now());
     const outcome = await this.#retry(
+      "commit",
       `The Delta commit of epoch ${epoch.number}`,
       () => lake.commit({ files, advances: epochAdvances(epoch), record, timestampMs }),
     );
@@ -243,7 +300,18 @@ export class Coordinator {
     this.#deltaVersion = outcome.version;
     const commitMs = clock.monotonic() - sealedAt;
     const report = this.#report(epoch, outcome.version, staged, commitMs);
+    const partitions = epoch.seals.flatMap(({ partitions }) => partitions);
+    this.#meter.committed({
+      consumed: epoch.records,
+      duplicates: partitions.reduce((sum, { counts }) => sum + counts.duplicates, 0),
+      sessions: rows,
+      bytes: files.reduce((sum, { size }) => sum + size, 0),
+      deadLetters: record.deadLetters,
+      conflicts: outcome.conflicts,
+    });
+    const closing = groupClosingTimes(epoch.seals.map(({ closingTimes }) => closingTimes));
     this.#follower.push(outcome.version, (insertMs) => {
+      this.#meter.queryable(closing);
       this.deps.report({ type: "epoch", report: { ...report, insertMs } });
     });
     await feedDeadLetters(this.deps.deadLetterTopic, deadLetters);
@@ -287,6 +355,7 @@ export class Coordinator {
         deltaVersion,
       };
       await this.#retry(
+        "checkpoint",
         `The checkpoint of partition ${barrier.partition}`,
         () => this.deps.checkpoints.write(header, occurrences),
       );
@@ -309,7 +378,17 @@ export class Coordinator {
   readonly #warn = (text: string) => this.deps.report({ type: "notice", level: "warning", text });
   readonly #info = (text: string) => this.deps.report({ type: "notice", level: "info", text });
 
-  #retry<T>(what: string, attempt: () => Promise<T>): Promise<T> {
-    return retrying(attempt, { clock: this.deps.clock, notice: this.#warn, what });
+  /** Does a stage's work in the lake, until it succeeds. */
+  async #retry<T>(stage: Stage, what: string, attempt: () => Promise<T>): Promise<T> {
+    const { clock } = this.deps;
+    const started = clock.monotonic();
+    const result = await retrying(attempt, {
+      clock,
+      notice: this.#warn,
+      what,
+      watcher: this.#meter.sinks.lake,
+    });
+    this.#meter.took(stage, clock.monotonic() - started);
+    return result;
   }
 }

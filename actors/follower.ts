@@ -4,19 +4,22 @@
  * it works, while commits go on.
  */
 import { SinkError } from "../schema/errors.ts";
+import type { Sink } from "../schema/pipeline_stats.ts";
 import type { Lake, Warehouse } from "../sinks/sink.ts";
 import type { Clock } from "./clock.ts";
+import type { Meter } from "./meter.ts";
 import { retrying } from "./retry.ts";
 
 /** Versions whose changes are read from the log at once. */
 const VERSIONS_PER_READ = 100;
 
 export interface FollowerDeps {
-  readonly lake: Lake;
-  readonly warehouse: Warehouse;
+  readonly lake: Pick<Lake, "changes" | "encodeVersion">;
+  readonly warehouse: Pick<Warehouse, "doneVersions" | "follow">;
   readonly tableId: string;
   readonly clock: Clock;
   readonly notice: (text: string) => void;
+  readonly meter: Pick<Meter, "inserted" | "sinks">;
 }
 
 /** A version on its way into the warehouse. */
@@ -26,6 +29,7 @@ interface Waiting {
   readonly inserted: (insertMs: number) => void;
 }
 
+/** Inserts committed versions into the warehouse, in the order of their commits. */
 export class Follower {
   readonly #queue: Waiting[] = [];
   #wake: () => void = () => {};
@@ -45,7 +49,7 @@ export class Follower {
     const { warehouse, tableId } = this.deps;
     const done = await retrying(
       () => warehouse.doneVersions(tableId),
-      this.#retry("Asking ClickHouse what it has"),
+      this.#retry("warehouse", "Asking ClickHouse what it has"),
     );
     for (let version = 0; version <= newest; version++) {
       if (!done.has(version)) this.#queue.push({ version, inserted: () => {} });
@@ -96,23 +100,32 @@ export class Follower {
   }
 
   async #follow(waiting: readonly Waiting[]): Promise<void> {
-    const { lake, warehouse, tableId, clock } = this.deps;
+    const { lake, warehouse, tableId, clock, meter } = this.deps;
     const versions = waiting.map(({ version }) => version);
-    const changes = await retrying(() => lake.changes(versions), this.#retry("Reading the Delta log"));
+    const changes = await retrying(
+      () => lake.changes(versions),
+      this.#retry("lake", "Reading the Delta log"),
+    );
     for (const { version, files, rows } of changes) {
       if (this.#stop.signal.aborted) return;
       const started = clock.monotonic();
-      await retrying(async () => {
-        const parquet = rows === 0 ? null : await lake.encodeVersion(files);
-        await warehouse.follow(tableId, version, rows, parquet);
-      }, this.#retry(`The ClickHouse insert of Delta version ${version}`));
-      this.#queue.shift()!.inserted(clock.monotonic() - started);
+      const parquet = rows === 0 ? null : await retrying(
+        () => lake.encodeVersion(files),
+        this.#retry("lake", `Reading the files of Delta version ${version}`),
+      );
+      await retrying(
+        () => warehouse.follow(tableId, version, rows, parquet),
+        this.#retry("warehouse", `The ClickHouse insert of Delta version ${version}`),
+      );
+      const insertMs = clock.monotonic() - started;
+      if (parquet !== null) meter.inserted(rows, parquet.byteLength, insertMs);
+      this.#queue.shift()!.inserted(insertMs);
     }
   }
 
-  #retry(what: string) {
-    const { clock, notice } = this.deps;
-    return { clock, notice, what, signal: this.#stop.signal };
+  #retry(sink: Sink, what: string) {
+    const { clock, notice, meter } = this.deps;
+    return { clock, notice, what, signal: this.#stop.signal, watcher: meter.sinks[sink] };
   }
 
   #setIdle(idle: boolean): void {

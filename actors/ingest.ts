@@ -7,6 +7,7 @@ import { crc32 } from "node:zlib";
 import type { Config } from "../schema/config.ts";
 import type { PartitionBarrier, RecordMark, SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant, SourceError } from "../schema/errors.ts";
+import type { IngestStats } from "../schema/pipeline_stats.ts";
 import { keyAt, type RecordBatch, type Source, valueAt } from "../sources/source.ts";
 import { nextBarrier } from "./barrier.ts";
 import type { Clock } from "./clock.ts";
@@ -22,6 +23,8 @@ const POLL_WAIT_MS = 50;
 const POLL_BYTES = 4 * 1024 * 1024;
 /** How long a poll's word that a partition is at its end is believed: while reading waits, records may have come. */
 const AT_END_VALID_MS = 1_000;
+/** How often the source is asked where its partitions end, for the lag. */
+const ENDS_INTERVAL_MS = 5_000;
 
 /** What the ingest actor works with. */
 export interface IngestDeps {
@@ -51,11 +54,16 @@ interface Reading {
     | null;
 }
 
+/** The one actor that reads the source; made once, {@linkcode Ingest.run} ends with a `shutdown`. */
 export class Ingest {
   readonly #commands: IngestCommand[] = [];
   #wake: () => void = () => {};
   readonly #readings = new Map<number, Reading>();
   #ends = new Map<number, number>();
+  /** Where partitions end, as last asked. */
+  #lagEnds = new Map<number, number>();
+  #lagAskedAt = -Infinity;
+  readonly #total = { records: 0, bytes: 0 };
   #epochBytes = 0;
   /** Monotonic time of the newest poll. */
   #polledAt = -Infinity;
@@ -76,6 +84,7 @@ export class Ingest {
   async run(): Promise<void> {
     const ranges = await this.deps.source.ranges();
     this.#ends = new Map(ranges.map(({ partition, end }) => [partition, end]));
+    this.#lagEnds = this.#ends;
     if (this.deps.config.keyCheck === "session_id") await probeKeys(this.deps.source, ranges);
     this.deps.coordinator.send({ type: "ranges", ranges });
     for (;;) {
@@ -90,6 +99,36 @@ export class Ingest {
       if (this.#stopped || this.#full || this.#readings.size === 0) await this.#nextCommand();
       else await this.#read();
     }
+  }
+
+  /** What was read, and how far the source is ahead. */
+  get stats(): IngestStats {
+    const { mailboxes, config } = this.deps;
+    this.#askEnds();
+    return {
+      actor: "ingest",
+      ...this.#total,
+      partitions: [...this.#readings.values()].map(({ partition, position }) => ({
+        partition,
+        position,
+        end: Math.max(position, this.#lagEnds.get(partition) ?? position),
+      })),
+      mailboxBytes: mailboxes.map(({ outstandingBytes }) => outstandingBytes),
+      mailboxBytesMax: config.mailboxBytesMax,
+    };
+  }
+
+  /** Asks the source where it ends, now and then; nobody waits for the answer. */
+  #askEnds(): void {
+    const now = this.deps.clock.monotonic();
+    if (this.#readings.size === 0 || this.#stopped || now - this.#lagAskedAt < ENDS_INTERVAL_MS) return;
+    this.#lagAskedAt = now;
+    this.deps.source.ranges().then((ranges) => {
+      this.#lagEnds = new Map(ranges.map(({ partition, end }) => [partition, end]));
+    }, (error) => {
+      // What keeps the source from answering keeps polls from it too, and they say so.
+      if (!(error instanceof SourceError || this.#stopped)) throw error;
+    });
   }
 
   #nextCommand(): Promise<void> {
@@ -149,9 +188,11 @@ export class Ingest {
       const [key, value] = [copy(keyAt(batch, stop - 1)), copy(valueAt(batch, stop - 1))];
       reading.newest = { offset: offsets[stop - 1]!, key, value };
       reading.records += stop - first;
+      this.#total.records += stop - first;
       for (const [shard, part] of parts.entries()) {
         if (part === null) continue;
         this.#epochBytes += batchBytes(part);
+        this.#total.bytes += part.keys.byteLength + part.values.byteLength;
         await this.deps.mailboxes[shard]!.deliver(part);
       }
     }

@@ -9,6 +9,8 @@ const SAMPLE_PER_PARTITION = 100;
 const SAMPLE_BYTES = 1024 * 1024;
 /** Fewer usable events than this prove nothing. */
 const SAMPLE_MIN = 10;
+/** A broker answers after a while; what the log holds itself is there at once. */
+const SAMPLE_WAIT_MS = 5_000;
 
 /**
  * Reads the newest records of each partition. Positions are changed and reading is paused: seek and resume afterwards.
@@ -21,7 +23,7 @@ export async function probeKeys(source: Source, ranges: readonly PartitionRange[
   for (const { partition, start, end } of ranges) {
     if (start === end) continue;
     await source.seek(partition, Math.max(start, end - SAMPLE_PER_PARTITION));
-    const { batches } = await source.poll(SAMPLE_BYTES, 0);
+    const { batches } = await source.poll(SAMPLE_BYTES, SAMPLE_WAIT_MS);
     source.pause(partition);
     for (const batch of batches) {
       for (let i = 0; i < batch.count; i++) {

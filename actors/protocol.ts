@@ -5,6 +5,7 @@
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
 import type { EpochCloseReason, PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
+import type { ActorStats } from "../schema/pipeline_stats.ts";
 import type { PartitionRange, RecordBatch } from "../sources/source.ts";
 import type { PartitionCounts } from "./sessionizer.ts";
 
@@ -109,6 +110,8 @@ export type ShardReport =
     readonly epoch: number;
     readonly rows: ColumnBatch;
     readonly deadLetters: ColumnBatch;
+    /** The broker's timestamps of the events that ended sessions by `session_end`, in no particular order. */
+    readonly closingTimes: Float64Array;
     readonly partitions: readonly SealedPartition[];
     readonly snapshots: readonly { readonly partition: number; readonly occurrences: Uint8Array }[];
   };
@@ -142,6 +145,8 @@ export interface PipelineSummary {
 export type ActorReport =
   | { readonly type: "ready" }
   | { readonly type: "epoch"; readonly report: EpochReport }
+  /** About once a second, and with what an epoch brings: what the actor counts, and that it is alive. */
+  | { readonly type: "stats"; readonly stats: ActorStats }
   /** A sentence for the operator. */
   | { readonly type: "notice"; readonly level: "info" | "warning"; readonly text: string }
   | { readonly type: "finished"; readonly summary: PipelineSummary }

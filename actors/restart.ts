@@ -35,7 +35,7 @@ const NONE = new Uint8Array();
  * @throws {SourceError} where the topic has lost partitions
  */
 export async function planRestart(
-  lake: Lake,
+  lake: Pick<Lake, "epochsAfter">,
   state: LakeState,
   checkpoints: Pick<CheckpointStore, "newest">,
   ranges: readonly PartitionRange[],

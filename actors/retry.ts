@@ -5,6 +5,13 @@ import type { Clock } from "./clock.ts";
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
 
+/** Is told of failures that are tried again; `what` tells operations apart. */
+export interface RetryWatcher {
+  failed(what: string, why: string): void;
+  /** It succeeded, or was given up; also where it never failed. */
+  ended(what: string): void;
+}
+
 export interface RetryOptions {
   readonly clock: Clock;
   /** Told once when `what` starts failing, and once when it works again. */
@@ -13,6 +20,7 @@ export interface RetryOptions {
   readonly what: string;
   /** Gives up when it aborts: the last error is thrown. */
   readonly signal?: AbortSignal;
+  readonly watcher?: RetryWatcher;
 }
 
 /**
@@ -21,19 +29,27 @@ export interface RetryOptions {
  * @throws whatever `attempt` throws that is not a retryable {@linkcode SinkError}
  */
 export async function retrying<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
-  const { clock, notice, what, signal } = options;
+  const { clock, notice, what, signal, watcher } = options;
   for (let tries = 0;; tries++) {
     try {
       const result = await attempt();
+      watcher?.ended(what);
       if (tries > 0) notice(`${what} succeeded after ${tries + 1} tries.`);
       return result;
     } catch (error) {
       const retryable = error instanceof SinkError && error.retryable;
-      if (!retryable || signal?.aborted) throw error;
+      if (!retryable || signal?.aborted) {
+        watcher?.ended(what);
+        throw error;
+      }
+      watcher?.failed(what, messageOf(error));
       if (tries === 0) notice(`${what} failed and is tried again: ${messageOf(error)}`);
       const ceiling = Math.min(BACKOFF_MIN_MS * 2 ** tries, BACKOFF_MAX_MS);
       await clock.sleep(ceiling / 2 + clock.random() * ceiling / 2, signal);
-      if (signal?.aborted) throw error;
+      if (signal?.aborted) {
+        watcher?.ended(what);
+        throw error;
+      }
     }
   }
 }

@@ -5,6 +5,7 @@
 import { ColumnBatchBuilder } from "../schema/column_batch.ts";
 import { DEAD_LETTER_KINDS, type PartitionBarrier, type SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant } from "../schema/errors.ts";
+import type { SessionActorStats } from "../schema/pipeline_stats.ts";
 import { encodeOccurrences, restoreOccurrences } from "./checkpoint.ts";
 import type { SealedPartition, ShardMessage, ShardReport } from "./protocol.ts";
 import {
@@ -20,6 +21,8 @@ import { shardOf } from "./shard.ts";
 /** One shard's state, and the messages that change it. */
 export class SessionActor {
   readonly #partitions = new Map<number, PartitionState>();
+  /** Taken in since the start: their mean size stands for that of the events held. */
+  readonly #taken = { records: 0, bytes: 0 };
 
   /**
    * @param topic named in dead letters
@@ -36,6 +39,8 @@ export class SessionActor {
   handle(message: ShardMessage): void {
     switch (message.type) {
       case "records":
+        this.#taken.records += message.batch.count;
+        this.#taken.bytes += message.batch.values.byteLength;
         return acceptBatch(this.#state(message.batch.partition), message.batch);
       case "restore":
         return this.#restore(message);
@@ -61,6 +66,18 @@ export class SessionActor {
     }
   }
 
+  /** What the shard holds at present. */
+  get stats(): SessionActorStats {
+    const { records, bytes } = this.#taken;
+    let [openSessions, heldEvents] = [0, 0];
+    for (const state of this.#partitions.values()) {
+      openSessions += state.openSessions;
+      heldEvents += state.held;
+    }
+    const heldBytes = records === 0 ? null : Math.round(heldEvents * bytes / records);
+    return { actor: "session", shard: this.shard, openSessions, heldEvents, heldBytes };
+  }
+
   #state(partition: number): PartitionState {
     const state = this.#partitions.get(partition);
     invariant(state !== undefined, `partition ${partition} is restored before anything else is posted of it`);
@@ -83,6 +100,7 @@ export class SessionActor {
       epoch,
       rows: sessionRows(seals).finish(),
       deadLetters: this.#deadLetters(epoch, seals),
+      closingTimes: Float64Array.from(seals.flatMap(({ closingTimes }) => closingTimes)),
       partitions: seals.map(({ barrier, counts, latestEventTime }): SealedPartition => ({
         partition: barrier.partition,
         counts,

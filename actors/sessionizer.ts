@@ -66,6 +66,8 @@ export interface PartitionState {
   /** Finished since the last barrier. */
   finished: Occurrence[];
   deadLetters: DeadLetter[];
+  /** The broker's timestamps of the events that ended `finished` by `session_end`; for metrics only. */
+  closingTimes: number[];
   /** The latest time of an accepted event or a duplicate; null before the first. */
   latestEventTime: number | null;
   watermark: number | null;
@@ -80,6 +82,7 @@ export interface PartitionSeal {
   readonly barrier: PartitionBarrier;
   readonly finished: readonly Occurrence[];
   readonly deadLetters: readonly DeadLetter[];
+  readonly closingTimes: readonly number[];
   readonly counts: PartitionCounts;
   readonly latestEventTime: number | null;
 }
@@ -92,6 +95,7 @@ export function emptyPartition(partition: number, semantics: SessionSemantics): 
     occurrences: new Map(),
     finished: [],
     deadLetters: [],
+    closingTimes: [],
     latestEventTime: null,
     watermark: null,
     records: 0,
@@ -115,7 +119,7 @@ export function acceptBatch(state: PartitionState, batch: RecordBatch): void {
     const rejected = "rejected" in parsed
       ? parsed.rejected
       : checkRecord(parsed.event, key, timestamp, state.semantics) ??
-        acceptEvent(state, parsed.event, key!, offset);
+        acceptEvent(state, parsed.event, key!, { offset, timestamp });
     if (rejected !== null) {
       // Copies: the batch's buffers are far larger than one bad record.
       const copies = { key: key?.slice() ?? null, value: value?.slice() ?? null };
@@ -153,12 +157,18 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
+/** Where a record stands in its partition, and the broker's timestamp of it. */
+interface Place {
+  readonly offset: number;
+  readonly timestamp: number;
+}
+
 /** Gives the event to the occurrence it belongs to, or opens one. Returns why it cannot. */
 function acceptEvent(
   state: PartitionState,
   event: AcceptedEvent,
   key: Uint8Array,
-  offset: number,
+  place: Place,
 ): Rejected | null {
   const { semantics } = state;
   // One id under two keys may live on two shards, so those are two sessions: the number of shards must not matter.
@@ -174,9 +184,9 @@ function acceptEvent(
     }
     const capped = passesCap(found, event.time, semantics);
     if (found.closed === null) {
-      if (capped === null) return join(state, found, event, offset);
+      if (capped === null) return join(state, found, event, place);
       close(state, found, "cap");
-      return open(state, event, key, offset);
+      return open(state, event, key, place);
     }
     if (capped === "events") {
       return {
@@ -187,7 +197,7 @@ function acceptEvent(
     if (capped === null) {
       return found.sealed
         ? { reason: "late", detail: "Its session was finished and committed before the event arrived." }
-        : join(state, found, event, offset);
+        : join(state, found, event, place);
     }
   }
   const { watermark } = state;
@@ -197,7 +207,7 @@ function acceptEvent(
     const behind = watermark - event.time;
     return { reason: "too_late", detail: `It arrived ${behind} ms behind its partition's watermark.` };
   }
-  return open(state, event, key, offset);
+  return open(state, event, key, place);
 }
 
 /**
@@ -229,7 +239,8 @@ function passesCap(
   return duration > semantics.maxSessionDurationMs ? "duration" : null;
 }
 
-function open(state: PartitionState, event: AcceptedEvent, key: Uint8Array, offset: number): null {
+function open(state: PartitionState, event: AcceptedEvent, key: Uint8Array, place: Place): null {
+  const { offset } = place;
   const occurrence: Occurrence = {
     sessionId: event.sessionId,
     key: key.slice(),
@@ -244,7 +255,7 @@ function open(state: PartitionState, event: AcceptedEvent, key: Uint8Array, offs
   };
   remember(state, occurrence);
   state.openSessions++;
-  return join(state, occurrence, event, offset);
+  return join(state, occurrence, event, place);
 }
 
 /** Puts an occurrence into the state; occurrences of one id stay in the order of their first offset. */
@@ -254,7 +265,8 @@ export function remember(state: PartitionState, occurrence: Occurrence): void {
   else known.push(occurrence);
 }
 
-function join(state: PartitionState, occurrence: Occurrence, event: AcceptedEvent, offset: number): null {
+function join(state: PartitionState, occurrence: Occurrence, event: AcceptedEvent, place: Place): null {
+  const { offset, timestamp } = place;
   occurrence.events.push({ event, offset });
   occurrence.eventIds.add(event.eventId);
   occurrence.lastOffset = offset;
@@ -264,6 +276,7 @@ function join(state: PartitionState, occurrence: Occurrence, event: AcceptedEven
   noteTime(state, event.time);
   if (event.eventType === "session_end" && occurrence.closed === null) {
     close(state, occurrence, "session_end");
+    state.closingTimes.push(timestamp);
   }
   return null;
 }
@@ -285,7 +298,7 @@ function close(state: PartitionState, occurrence: Occurrence, reason: CloseReaso
 export function sealPartition(state: PartitionState, barrier: PartitionBarrier): PartitionSeal {
   state.watermark = barrier.watermark;
   closeByBarrier(state, barrier);
-  const { finished, deadLetters, records, duplicates } = state;
+  const { finished, deadLetters, closingTimes, records, duplicates } = state;
   let inSessions = 0;
   for (const occurrence of finished) {
     occurrence.sealed = true;
@@ -294,12 +307,13 @@ export function sealPartition(state: PartitionState, barrier: PartitionBarrier):
   state.held -= inSessions;
   state.finished = [];
   state.deadLetters = [];
+  state.closingTimes = [];
   state.records = 0;
   state.duplicates = 0;
   if (barrier.forgetBefore !== null) forget(state, barrier.forgetBefore);
   const { held, openSessions, latestEventTime } = state;
   const counts = { records, duplicates, deadLetters: deadLetters.length, inSessions, held, openSessions };
-  return { barrier, finished, deadLetters, counts, latestEventTime };
+  return { barrier, finished, deadLetters, closingTimes, counts, latestEventTime };
 }
 
 /** Closes every open occurrence that the barrier ends, with the reason that ended it first. */

@@ -6,8 +6,10 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import { type Config, dataPaths } from "../schema/config.ts";
 import { assertNever, EXIT, SinkError, UserError } from "../schema/errors.ts";
+import type { PipelineStats } from "../schema/pipeline_stats.ts";
 import type { ChdbControl, ChdbNotice } from "../sinks/warehouse/chdb_protocol.ts";
 import { openAccess } from "../sinks/warehouse/open.ts";
+import { systemClock } from "./clock.ts";
 import type {
   ActorReport,
   CoordinatorCommand,
@@ -19,6 +21,7 @@ import type {
   RunMode,
   SessionActorStart,
 } from "./protocol.ts";
+import { StatsBoard } from "./stats_board.ts";
 
 export interface PipelineOptions extends RunMode {
   readonly config: Config;
@@ -38,6 +41,8 @@ export interface Pipeline {
   drain(): void;
   onEpoch(listener: (report: EpochReport) => void): void;
   onNotice(listener: (notice: Notice) => void): void;
+  /** What the actors last reported of themselves. */
+  stats(): PipelineStats;
   /** For read-only queries, on the calling thread. */
   readonly warehouse: ClickHouseClient;
 }
@@ -119,11 +124,13 @@ class Supervisor implements Pipeline {
   readonly #epochListeners: ((report: EpochReport) => void)[] = [];
   readonly #noticeListeners: ((notice: Notice) => void)[] = [];
   readonly #notices: Notice[] = [];
+  readonly #board: StatsBoard;
 
   constructor(options: PipelineOptions, embedded: EmbeddedWarehouse | null) {
     const ready = Promise.withResolvers<void>();
     const finished = Promise.withResolvers<PipelineSummary>();
     this.ready = ready.promise;
+    this.#board = new StatsBoard(options.config.sessionActors, systemClock.now);
     this.warehouse = openAccess(options.config, embedded?.connect() ?? null).client;
     this.#coordinator = this.#startActors(options, embedded?.connect() ?? null, (actor, message) => {
       if (message.type === "finished") finished.resolve(message.summary);
@@ -154,8 +161,14 @@ class Supervisor implements Pipeline {
     this.#notices.splice(0).forEach(listener);
   }
 
-  #tell(message: Extract<ActorReport, { type: "epoch" | "notice" }>): void {
+  stats(): PipelineStats {
+    return this.#board.stats;
+  }
+
+  #tell(message: Extract<ActorReport, { type: "epoch" | "notice" | "stats" }>): void {
     switch (message.type) {
+      case "stats":
+        return this.#board.take(message.stats);
       case "epoch":
         return this.#epochListeners.forEach((listener) => listener(message.report));
       case "notice":

@@ -17,6 +17,7 @@ import {
   QUERY_SETTINGS,
   RUN_SETTINGS,
   SETTINGS,
+  VERIFY_SETTINGS,
 } from "../schema/settings.ts";
 import { VERSION } from "../schema/version.ts";
 import type { CommandContext } from "./context.ts";
@@ -34,7 +35,7 @@ Examples:
   $ sessionary produce --access-log access.log.gz      replay a web server's log
   $ sessionary schema event > event.schema.json        the contract that producers keep
 
-Exit codes: 0 stopped in order; 1 internal error; 2 wrong option or setting; 3 event log; 4 lake or warehouse;
+Exit codes: 0 stopped in order; 1 internal error, or verify found a difference; 2 wrong option or setting; 3 event log; 4 lake or warehouse;
 5 data directory in use; 130 stopped at once by a second Ctrl-C.`;
 
 /** What a flag's value is called in help. */
@@ -45,6 +46,7 @@ const METAVARIABLES = {
   url: "url",
   integer: "n",
   number: "n",
+  rate: "n|max",
   duration: "duration",
   size: "size",
   switch: null,
@@ -104,7 +106,7 @@ const produce = spec({
   summary: "write events into the event log: simulated readers, a file of events, or an access log",
   settings: PRODUCE_SETTINGS,
   prefix: "PRODUCE_",
-  groups: [GROUPS.data, GROUPS.service],
+  groups: [GROUPS.data, GROUPS.kafka, GROUPS.service],
   run: async (resolved, own, context) => (await import("./produce.ts")).produce(resolved, own, context),
 });
 
@@ -119,6 +121,17 @@ const query = spec({
     const { query } = await import("./query.ts");
     await query({ name, config, settings, openQueryService }, context);
   },
+});
+
+const verify = spec({
+  name: "verify",
+  summary:
+    "prove that Delta, ClickHouse, its six analytics and the ledger agree; --repair rebuilds ClickHouse",
+  settings: VERIFY_SETTINGS,
+  prefix: "VERIFY_",
+  groups: [GROUPS.data, GROUPS.objectStore, GROUPS.clickhouse, GROUPS.service],
+  run: async ({ config }, { values }, context) =>
+    (await import("./verify.ts")).verifyData(config, values, context),
 });
 
 const config = spec({
@@ -158,6 +171,7 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
     );
   addCommand(program, run, context);
   addCommand(program, query, context, new Argument("<name>", "which query").choices(QUERY_NAMES));
+  addCommand(program, verify, context);
   addSchemaCommand(program, context);
   addCommand(program, config, context);
   try {

@@ -27,7 +27,7 @@ export async function dev(
     mode: { untilEnd: false, closeOpen: false },
     source: `simulated readers, ${rate} events/s`,
     feed: async (stop) => {
-      const producer = await openProducer(config, context.clock);
+      const producer = await openProducer(config, context.clock, context.warn);
       try {
         await produce({
           feed: new SimulatedFeed(liveSimulator(seed ?? randomSeed(context), rate, context)),

@@ -33,14 +33,14 @@ export async function produce(
 ): Promise<void> {
   refuseOtherModesFlags(resolved);
   await prepareDataDir({ path: config.dataDir, pid: context.pid });
-  const producer = await openProducer(config, context.clock);
+  const producer = await openProducer(config, context.clock, context.warn);
   try {
     const { feed, total, tell } = openFeed(resolved.values, context);
     const progress = startProgress(total, context);
     const result = await produceRecords({
       feed,
       producer,
-      rate: resolved.values.rate ?? "max",
+      rate: resolved.values.rate,
       now: () => context.clock.monotonic(),
       sleep: (ms, signal) => context.clock.sleep(ms, signal),
       onProgress: progress.update,
@@ -94,9 +94,9 @@ function openFeed(values: Resolved["values"], context: CommandContext): OpenFeed
   if (values.accessLog !== null) return openAccessLog(values.accessLog, values.sessionKey, context);
   const seed = values.seed ?? randomSeed(context);
   const { events } = values;
-  const simulator = values.rate === null && events !== null
+  const simulator = values.rate === "max" && events !== null
     ? new Simulator({ seed, ...virtualTimeline(events, context.clock.now()) })
-    : liveSimulator(seed, values.rate ?? Infinity, context);
+    : liveSimulator(seed, values.rate === "max" ? Infinity : values.rate, context);
   const options = { events: events ?? undefined, truthPath: values.truth ?? undefined };
   return {
     feed: new SimulatedFeed(simulator, options),

@@ -4,6 +4,7 @@ import type { ResolvedConfig } from "../schema/config.ts";
 import { UserError } from "../schema/errors.ts";
 import type { SettingValues } from "../schema/setting.ts";
 import type { RUN_SETTINGS } from "../schema/settings.ts";
+import { eventLogLocation } from "../sources/open.ts";
 import type { CommandContext } from "./context.ts";
 import { createQueryService } from "./open_query_service.ts";
 import { runService } from "./service.ts";
@@ -28,7 +29,7 @@ export async function run(
   await runService({
     resolved,
     mode,
-    source: `topic ${config.topic} in ${config.dataDir}`,
+    source: eventLogLocation(config),
     startPipeline,
     createQueryService: (pipeline) => createQueryService(config, pipeline.warehouse),
   }, context);

@@ -1,9 +1,13 @@
 /** Runs the pipeline with its web server, for `dev` and `run`. */
 import { getLogger } from "@logtape/logtape";
+import process from "node:process";
 import type { EpochReport, PipelineSummary, RunMode } from "../actors/protocol.ts";
 import type { Config, ResolvedConfig } from "../schema/config.ts";
+import type { PipelineStats } from "../schema/pipeline_stats.ts";
 import { maskUrl } from "../schema/setting.ts";
 import { tableLocation } from "../sinks/lake/open.ts";
+import { createMetrics } from "../web/metrics.ts";
+import { createMonitoringApp, type MonitoringOptions } from "../web/monitoring.ts";
 import { createApp, startWebServer, type WebServer } from "../web/server.ts";
 import type { QueryService } from "../web/query_service.ts";
 import type { CommandContext } from "./context.ts";
@@ -15,6 +19,7 @@ import { epochHeader, formatEpoch, formatFirstScreen, formatSummary } from "./te
 export interface RunningPipeline {
   readonly finished: Promise<PipelineSummary>;
   drain(): void;
+  stats(): PipelineStats;
   onEpoch(listener: (report: EpochReport) => void): void;
   onNotice(listener: (notice: { readonly level: "info" | "warning"; readonly text: string }) => void): void;
 }
@@ -44,11 +49,17 @@ export async function runService<P extends RunningPipeline>(
   requireReachableServers(config);
   const dataDir = await openDataDir({ path: config.dataDir, pid: context.pid });
   let queryService: QueryService | null = null;
-  let server: WebServer | null = null;
+  let running: P | null = null;
+  const monitoring = monitor(() => running?.stats() ?? null, context);
+  const servers: WebServer[] = [];
   try {
-    server = listen(options.resolved, () => queryService);
+    const server = listen(options.resolved, monitoring, () => queryService, context);
+    servers.push(server);
+    const { metricsHost, metricsPort } = config;
+    if (metricsPort !== null) servers.push(listenForMetrics(metricsHost, metricsPort, monitoring));
     await dataDir.announce({ pid: context.pid, url: server.url });
     const pipeline = await options.startPipeline({ config, ...options.mode });
+    running = pipeline;
     queryService = options.createQueryService(pipeline);
     const logger = getLogger(["sessionary", "pipeline"]);
     pipeline.onNotice(({ level, text }) => logger[level]("{text}", { text }));
@@ -60,17 +71,46 @@ export async function runService<P extends RunningPipeline>(
     context.print(config.logFormat === "json" ? JSON.stringify(summary) : formatSummary(summary));
   } finally {
     queryService = null;
-    await server?.close();
+    running = null;
+    await Promise.all(servers.map((server) => server.close()));
     await dataDir.release();
   }
 }
 
-function listen({ config, origins }: ResolvedConfig, queryService: () => QueryService | null): WebServer {
-  return startWebServer(createApp({ queryService }), {
+/** Metrics and health of the pipeline and of this process. */
+function monitor(stats: () => PipelineStats | null, { clock }: CommandContext): MonitoringOptions {
+  const view = () => ({ pipeline: stats(), process: processStats(), now: clock.now() });
+  return { metrics: createMetrics(view), stats, now: clock.now };
+}
+
+function processStats() {
+  const { user, system } = process.cpuUsage();
+  return {
+    startedMs: performance.timeOrigin,
+    residentBytes: Deno.memoryUsage().rss,
+    cpuSeconds: (user + system) / 1e6,
+    deno: Deno.version.deno,
+  };
+}
+
+function listen(
+  { config, origins }: ResolvedConfig,
+  monitoring: MonitoringOptions,
+  queryService: () => QueryService | null,
+  { clock }: CommandContext,
+): WebServer {
+  return startWebServer(createApp({ queryService, monitoring, monotonic: clock.monotonic }), {
     host: config.httpHost,
     port: config.httpPort,
     orFreePort: origins.httpPort === "default",
+    names: { host: "HTTP_HOST", port: "HTTP_PORT" },
   });
+}
+
+/** A second listener, which may be open to others because it shows nothing but numbers. */
+function listenForMetrics(host: string, port: number, monitoring: MonitoringOptions): WebServer {
+  const names = { host: "METRICS_HOST", port: "METRICS_PORT" };
+  return startWebServer(createMonitoringApp(monitoring), { host, port, orFreePort: false, names });
 }
 
 /** With LOG_FORMAT=json every line of standard output is one JSON object. */

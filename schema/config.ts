@@ -46,11 +46,6 @@ export interface ResolvedConfig {
   readonly origins: Origins<typeof SETTINGS>;
 }
 
-/** Variables that switch on what this version does not have: ignoring them would use other data than was meant. */
-export const REFUSED_VARIABLES: Readonly<Record<string, string>> = {
-  KAFKA_BROKERS: "this version reads events from its embedded log only, not from Kafka",
-};
-
 /** The variable that names a file with the secret, for each secret setting. */
 export function secretFileVariable(setting: Setting): string {
   return `${setting.env}_FILE`;
@@ -60,8 +55,7 @@ export function secretFileVariable(setting: Setting): string {
 export function environmentVariables(...tables: readonly SettingTable[]): string[] {
   const settings = tables.flatMap((table) => Object.values(table));
   const files = settings.filter(({ secret }) => secret).map(secretFileVariable);
-  return [...new Set([...settings.map(({ env }) => env), ...files, ...Object.keys(REFUSED_VARIABLES)])]
-    .sort();
+  return [...new Set([...settings.map(({ env }) => env), ...files])].sort();
 }
 
 interface Written {
@@ -143,13 +137,10 @@ export function resolveSettings<T extends SettingTable>(
  * Reads the pipeline's settings.
  *
  * @throws {UserError} with a sentence, on a line of its own, for each value that is not legal, does not go
- * together with another, or switches on what this version does not have
+ * together with another
  */
 export function resolveConfig(sources: SettingSources): ResolvedConfig {
   const { values: config, origins, problems } = readTable(SETTINGS, sources, "");
-  for (const [name, reason] of Object.entries(REFUSED_VARIABLES)) {
-    if (sources.env[name]) problems.push(`${name} is set, but ${reason}: unset ${name}.`);
-  }
   for (const setting of Object.values(SETTINGS) as Setting[]) {
     if (setting.secret && sources.env[setting.env] && sources.secretFiles?.[setting.env]) {
       const file = secretFileVariable(setting);
@@ -198,7 +189,13 @@ function checkRelations(config: Config, origins: Origins<typeof SETTINGS>): stri
       );
     }
   }
-  problems.push(...checkObjectStore(config, origins));
+  if (config.metricsPort === null && origins.metricsHost !== "default") {
+    problems.push(
+      "METRICS_HOST is set, but METRICS_PORT is not, and nothing would listen there: " +
+        "set METRICS_PORT, or unset METRICS_HOST.",
+    );
+  }
+  problems.push(...checkKafka(config, origins), ...checkObjectStore(config, origins));
   return problems;
 }
 
@@ -214,6 +211,43 @@ function checkObjectStore(config: Config, origins: Origins<typeof SETTINGS>): st
   return (["s3AccessKey", "s3SecretKey"] as const).filter((name) => config[name] === null).map((name) =>
     `S3_ENDPOINT is set, but ${SETTINGS[name].env} is not: set it, or ${SETTINGS[name].env}_FILE.`
   );
+}
+
+/** What reaches Kafka goes together: nothing of it without the brokers, user and password with the mechanism. */
+function checkKafka(config: Config, origins: Origins<typeof SETTINGS>): string[] {
+  const isSet = (name: keyof Config) => origins[name] !== "default";
+  const { env: brokers } = SETTINGS.kafkaBrokers;
+  const { env: mechanism } = SETTINGS.kafkaSaslMechanism;
+  const needs = (name: keyof Config, needed: string, why: string) =>
+    `${SETTINGS[name].env} is set, but ${needed} is not, and ${why}: set ${needed}, or unset ${
+      SETTINGS[name].env
+    }.`;
+  if (config.kafkaBrokers === null) {
+    const reaching = [
+      "kafkaGroup",
+      "kafkaClientId",
+      "kafkaTls",
+      "kafkaTlsCa",
+      "kafkaSaslMechanism",
+      "kafkaSaslUsername",
+      "kafkaSaslPassword",
+    ] as const;
+    return reaching.filter(isSet).map((name) => needs(name, brokers, "the embedded log is used"));
+  }
+  const problems: string[] = [];
+  if (config.kafkaTlsCa !== null && !config.kafkaTls) {
+    problems.push(needs("kafkaTlsCa", SETTINGS.kafkaTls.env, "nothing is encrypted"));
+  }
+  for (const name of ["kafkaSaslUsername", "kafkaSaslPassword"] as const) {
+    const { env, secret } = SETTINGS[name] as Setting;
+    if (config.kafkaSaslMechanism === "none") {
+      if (isSet(name)) problems.push(needs(name, mechanism, "nobody would be asked for it"));
+    } else if (config[name] === null) {
+      const file = secret ? `, or ${env}_FILE` : "";
+      problems.push(`${mechanism} is ${config.kafkaSaslMechanism}, but ${env} is not set: set it${file}.`);
+    }
+  }
+  return problems;
 }
 
 /** One effective setting, as `sessionary config` shows it. */

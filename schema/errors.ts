@@ -33,6 +33,8 @@ export const EXIT = {
   ok: 0,
   /** A bug: an assertion failed or a worker died. */
   internal: 1,
+  /** `verify` found that something does not agree. */
+  different: 1,
   /** A wrong argument, option or setting. */
   usage: 2,
   /** The source (event log or Kafka) cannot be used. */

@@ -14,6 +14,7 @@ export type SettingForm =
   | "url"
   | "integer"
   | "number"
+  | "rate"
   | "duration"
   | "size"
   | "switch";
@@ -128,6 +129,14 @@ export function decimal<D extends number | null>(
   return { ...common, form: "number", schema: Type.Number({ ...bounds }), default: fallback, secret: false };
 }
 
+/** A rate per second, or "max": as fast as it goes. */
+export function rate(common: Common, bounds: Bounds): Setting<number | "max"> {
+  const schema = Type.Union([Type.Number({ ...bounds }), Type.Literal("max")], {
+    description: `a number from ${bounds.minimum} to ${bounds.maximum}, or max`,
+  });
+  return { ...common, form: "rate", schema, default: "max", secret: false };
+}
+
 /** A duration; default and bounds are written with their units. */
 export function duration(
   common: Common,
@@ -172,6 +181,9 @@ function parseForm(form: SettingForm, written: string): SettingValue {
       return written;
     case "url":
       return URL.canParse(written) ? written : null;
+    case "rate":
+      if (written === "max") return written;
+      return parseForm("number", written);
     case "integer":
     case "number":
       return /^-?\d+(\.\d+)?$/.test(written.trim()) ? Number(written) : null;
@@ -202,6 +214,7 @@ export function formatSetting(setting: Setting, value: SettingValue): string {
     case "choice":
     case "integer":
     case "number":
+    case "rate":
     case "switch":
       return String(value);
     default:
@@ -228,6 +241,7 @@ export function constraintOf({ form, schema }: Setting): string {
     case "text":
     case "path":
     case "url":
+    case "rate":
       return description ?? "a text that is not empty";
     case "choice":
       return `one of ${choices!.join(", ")}`;

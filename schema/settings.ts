@@ -8,6 +8,7 @@ import {
   httpUrl,
   integer,
   path,
+  rate,
   secret,
   type SettingTable,
   size,
@@ -16,6 +17,7 @@ import {
 } from "./setting.ts";
 
 const DATA = "Data and topic:";
+const KAFKA = "Kafka:";
 const PIPELINE = "Pipeline:";
 const SESSIONS = "Session semantics:";
 const OBJECT_STORE = "Object store:";
@@ -25,6 +27,7 @@ const SERVICE = "Web and logging:";
 /** The groups of which `produce` and `query` take flags; the other commands take all. */
 export const GROUPS = {
   data: DATA,
+  kafka: KAFKA,
   objectStore: OBJECT_STORE,
   clickhouse: CLICKHOUSE,
   service: SERVICE,
@@ -59,6 +62,49 @@ export const SETTINGS = {
     "1m",
     "3650d",
   ),
+  kafkaBrokers: text(
+    {
+      env: "KAFKA_BROKERS",
+      group: KAFKA,
+      doc: "brokers to begin with, host:port with commas between; without it the embedded log is used",
+    },
+    null,
+    /^[^\s,:/@]+:\d{1,5}(,[^\s,:/@]+:\d{1,5})*$/,
+    "host:port, with commas between several and without spaces",
+  ),
+  kafkaGroup: text(
+    { env: "KAFKA_GROUP", group: KAFKA, doc: "consumer group; the pipeline's name by default" },
+    null,
+    /^[A-Za-z0-9._-]{1,240}$/,
+    "1 to 240 letters, digits, dots, underscores or hyphens",
+  ),
+  kafkaClientId: text(
+    { env: "KAFKA_CLIENT_ID", group: KAFKA, doc: "name of this program in the brokers' logs and quotas" },
+    "sessionary",
+    /^[A-Za-z0-9._-]{1,240}$/,
+    "1 to 240 letters, digits, dots, underscores or hyphens",
+  ),
+  kafkaTls: toggle({ env: "KAFKA_TLS", group: KAFKA, doc: "connect by TLS" }),
+  kafkaTlsCa: path(
+    {
+      env: "KAFKA_TLS_CA",
+      group: KAFKA,
+      doc: "PEM file of authorities to trust; the system's by default",
+    },
+    null,
+  ),
+  kafkaSaslMechanism: choice(
+    { env: "KAFKA_SASL_MECHANISM", group: KAFKA, doc: "how the user is proved to the brokers" },
+    "none",
+    ["none", "plain", "scram-sha-256", "scram-sha-512"],
+  ),
+  kafkaSaslUsername: text(
+    { env: "KAFKA_SASL_USERNAME", group: KAFKA, doc: "the brokers' user" },
+    null,
+    /^.+$/,
+    "a text that is not empty",
+  ),
+  kafkaSaslPassword: secret({ env: "KAFKA_SASL_PASSWORD", group: KAFKA, doc: "that user's password" }),
   sessionActors: integer(
     { env: "SESSION_ACTORS", group: PIPELINE, doc: "session actors, a thread each" },
     2,
@@ -207,6 +253,17 @@ export const SETTINGS = {
     8400,
     { minimum: 0, maximum: 65_535 },
   ),
+  metricsHost: text(
+    { env: "METRICS_HOST", group: SERVICE, doc: "address of METRICS_PORT; 0.0.0.0: all of the machine's" },
+    "127.0.0.1",
+    /^[A-Za-z0-9.:-]{1,253}$/,
+    "an address or the name of a host",
+  ),
+  metricsPort: integer(
+    { env: "METRICS_PORT", group: SERVICE, doc: "a port for /metrics and health alone; 0: a free one" },
+    null,
+    { minimum: 0, maximum: 65_535 },
+  ),
   logLevel: choice(
     { env: "LOG_LEVEL", group: SERVICE, doc: "least level that is logged; debug adds stacks to errors" },
     "info",
@@ -237,9 +294,8 @@ export const DEV_SETTINGS = {
 
 /** `produce`'s own options. */
 export const PRODUCE_SETTINGS = {
-  rate: decimal(
-    { env: "PRODUCE_RATE", group: SIMULATOR, doc: "events per second; as fast as possible by default" },
-    null,
+  rate: rate(
+    { env: "PRODUCE_RATE", group: SIMULATOR, doc: "events per second, or max: as fast as possible" },
     EVENT_RATE,
   ),
   events: integer(
@@ -296,6 +352,16 @@ export const RUN_SETTINGS = {
   }),
 } as const satisfies SettingTable;
 
+/** `verify`'s own options. */
+export const VERIFY_SETTINGS = {
+  json: toggle({ env: "VERIFY_JSON", group: OUTPUT, doc: "print what was found as JSON" }),
+  repair: toggle({
+    env: "VERIFY_REPAIR",
+    group: OUTPUT,
+    doc: "first rebuild ClickHouse from the Delta table",
+  }),
+} as const satisfies SettingTable;
+
 /** Rows that one query may bring. */
 export const QUERY_ROWS_MAX = 1_000_000;
 
@@ -322,4 +388,5 @@ export const ALL_TABLES: readonly SettingTable[] = [
   RUN_SETTINGS,
   QUERY_SETTINGS,
   CONFIG_SETTINGS,
+  VERIFY_SETTINGS,
 ];

@@ -1,13 +1,23 @@
-/** Chooses the event log by the configuration: the embedded one, for now the only one. */
+/** Chooses the event log by the configuration: Kafka where its brokers are named, else the embedded one. */
 import { type Config, dataPaths } from "../schema/config.ts";
 import { type EmbeddedLog, openEmbeddedLog } from "./embedded_log.ts";
+import type { KafkaConnection } from "./kafka_client.ts";
 import type { Producer, Source } from "./source.ts";
 
 /** What a source needs of time. */
 export interface SourceClock {
   now(): number;
-  sleep(ms: number): Promise<void>;
+  /** Returns early where `signal` aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
+
+/** Told of what went wrong and is being mended. */
+export type SourceNotice = (text: string) => void;
+
+const SILENT: SourceNotice = () => {};
+
+/** A dead letter holds a record of the topic, of any size that the brokers let in, and headers beside it. */
+const DEAD_LETTER_BYTES_MAX = 16 * 1024 * 1024;
 
 /** The topic that dead letters of `topic` are fed to. */
 export function deadLetterTopicOf(topic: string): string {
@@ -23,22 +33,71 @@ function openLog(config: Config, clock: SourceClock): EmbeddedLog {
   });
 }
 
+/** How Kafka is reached; null where the embedded log is meant. */
+function kafkaConnection(config: Config, clock: SourceClock, notice: SourceNotice): KafkaConnection | null {
+  const { kafkaBrokers, kafkaSaslMechanism: mechanism } = config;
+  if (kafkaBrokers === null) return null;
+  return {
+    brokers: kafkaBrokers.split(","),
+    clientId: config.kafkaClientId,
+    tls: config.kafkaTls,
+    tlsCaPath: config.kafkaTlsCa,
+    sasl: mechanism === "none" ? null : {
+      mechanism,
+      username: config.kafkaSaslUsername ?? "",
+      password: config.kafkaSaslPassword ?? "",
+    },
+    now: () => clock.now(),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+    notice,
+  };
+}
+
+/** Where the events are, for people. */
+export function eventLogLocation({ dataDir, topic, kafkaBrokers }: Config): string {
+  return kafkaBrokers === null
+    ? `topic ${topic} in ${dataDir}`
+    : `topic ${topic} on Kafka at ${kafkaBrokers}`;
+}
+
 /** The topic's reader; the topic is made where it is missing. */
-export function openSource(config: Config, clock: SourceClock): Promise<Source> {
-  return attempt(() => openLog(config, clock).source(config.topic, { partitions: config.partitions }));
+export async function openSource(config: Config, clock: SourceClock, notice = SILENT): Promise<Source> {
+  const { topic, partitions } = config;
+  const connection = kafkaConnection(config, clock, notice);
+  if (connection === null) return openLog(config, clock).source(topic, { partitions });
+  // Loaded only where it is used.
+  const { openKafkaSource } = await import("./kafka_source.ts");
+  return await openKafkaSource({
+    connection,
+    topic,
+    partitions,
+    groupId: config.kafkaGroup ?? config.pipeline,
+  });
 }
 
 /** The topic's producer; the topic is made where it is missing. */
-export function openProducer(config: Config, clock: SourceClock): Promise<Producer> {
-  return attempt(() => openLog(config, clock).producer(config.topic, { partitions: config.partitions }));
+export async function openProducer(config: Config, clock: SourceClock, notice = SILENT): Promise<Producer> {
+  const { topic, partitions } = config;
+  const connection = kafkaConnection(config, clock, notice);
+  if (connection === null) return openLog(config, clock).producer(topic, { partitions });
+  const { openKafkaProducer } = await import("./kafka_producer.ts");
+  return await openKafkaProducer({ connection, topic, partitions });
 }
 
 /** The producer of the topic's dead letters. */
-export function openDeadLetterTopic(config: Config, clock: SourceClock): Promise<Producer> {
-  return attempt(() => openLog(config, clock).producer(deadLetterTopicOf(config.topic), { partitions: 1 }));
-}
-
-/** SQLite answers at once, a broker later: to the caller both are promises. */
-function attempt<T>(open: () => T): Promise<T> {
-  return new Promise((resolve) => resolve(open()));
+export async function openDeadLetterTopic(
+  config: Config,
+  clock: SourceClock,
+  notice = SILENT,
+): Promise<Producer> {
+  const topic = deadLetterTopicOf(config.topic);
+  const connection = kafkaConnection(config, clock, notice);
+  if (connection === null) return openLog(config, clock).producer(topic, { partitions: 1 });
+  const { openKafkaProducer } = await import("./kafka_producer.ts");
+  return await openKafkaProducer({
+    connection,
+    topic,
+    partitions: 1,
+    maxMessageBytes: DEAD_LETTER_BYTES_MAX,
+  });
 }

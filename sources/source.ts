@@ -45,6 +45,7 @@ export interface PartitionRange {
 
 /** What one {@linkcode Source.poll} brought. */
 export interface Poll {
+  /** One without records says that the position moved over what is no record, such as a transaction's end. */
   readonly batches: readonly RecordBatch[];
   /** Partitions whose end was reached: nothing was left to read there when the poll ended. */
   readonly atEnd: readonly number[];

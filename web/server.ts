@@ -1,13 +1,17 @@
-/** The web server on a loopback address: health, and the named queries as JSON. */
+/** The web server on a loopback address: monitoring, and the named queries as JSON. */
 import { type Context, Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { EXIT, messageOf, UserError } from "../schema/errors.ts";
 import { constraintOf, parseSetting } from "../schema/setting.ts";
 import { QUERY_SETTINGS } from "../schema/settings.ts";
 import { renderIndexPage } from "./index_page.ts";
+import { createMonitoringApp, type MonitoringOptions } from "./monitoring.ts";
 import { type QueryService, unknownQuery } from "./query_service.ts";
 
 export interface WebOptions {
+  readonly monitoring: MonitoringOptions;
+  /** Time since an arbitrary start, milliseconds. */
+  readonly monotonic: () => number;
   /** The queries, or null while the pipeline is not up: then the server says that it is not ready. */
   readonly queryService: () => QueryService | null;
 }
@@ -16,12 +20,12 @@ const LIMIT_DEFAULT = 100;
 const LOOPBACK_HOST = /^(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d{1,5})?$/i;
 
 /**
- * The routes: `/`, `/healthz`, `/readyz` and `/api/query/:name?limit=N`.
+ * The routes: `/`, `/api/query/:name?limit=N`, and those of monitoring.ts.
  *
  * Errors are `{"error": sentence}`. A request whose Host is not a loopback address is refused: it would come from
  * a web page whose name was pointed at this machine (DNS rebinding).
  */
-export function createApp({ queryService }: WebOptions): Hono {
+export function createApp({ queryService, monitoring, monotonic }: WebOptions): Hono {
   const app = new Hono();
   app.use(
     secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"] } }),
@@ -34,12 +38,14 @@ export function createApp({ queryService }: WebOptions): Hono {
       403,
     );
   });
-  app.get("/healthz", (context) => context.json({ status: "up" }));
-  app.get("/readyz", (context) => {
-    return queryService() === null ? notReady(context) : context.json({ status: "ready" });
-  });
   app.get("/", (context) => context.html(renderIndexPage(queryService()?.queries ?? null)));
-  app.get("/api/query/:name", (context) => runQuery(context, queryService()));
+  app.get("/api/query/:name", (context) => {
+    const started = monotonic();
+    return runQuery(context, queryService(), (name, outcome) => {
+      monitoring.metrics.queried(name, outcome, (monotonic() - started) / 1000);
+    });
+  });
+  app.route("/", createMonitoringApp(monitoring));
   app.notFound((context) => context.json({ error: `There is nothing at ${context.req.path}: see /.` }, 404));
   app.onError((error, context) => context.json({ error: messageOf(error) }, 500));
   return app;
@@ -49,7 +55,11 @@ function notReady(context: Context): Response {
   return context.json({ error: "The pipeline is starting or stopping: try again in a moment." }, 503);
 }
 
-async function runQuery(context: Context, service: QueryService | null): Promise<Response> {
+async function runQuery(
+  context: Context,
+  service: QueryService | null,
+  queried: (name: string, outcome: "ok" | "failed") => void,
+): Promise<Response> {
   if (service === null) return notReady(context);
   const name = context.req.param("name") ?? "";
   if (!service.queries.some((query) => query.name === name)) {
@@ -66,7 +76,14 @@ async function runQuery(context: Context, service: QueryService | null): Promise
     const found = JSON.stringify(written);
     return context.json({ error: `limit must be ${constraintOf(setting)}: found ${found}.` }, 400);
   }
-  return context.json(await service.run(name, { limit: Number(limit) }));
+  try {
+    const result = await service.run(name, { limit: Number(limit) });
+    queried(name, "ok");
+    return context.json(result);
+  } catch (error) {
+    queried(name, "failed");
+    throw error;
+  }
 }
 
 /** A server that listens. */
@@ -84,6 +101,8 @@ export interface ListenOptions {
   readonly port: number;
   /** Take a free port where `port` is taken: for a port that nobody asked for. */
   readonly orFreePort: boolean;
+  /** The settings that host and port come from, for sentences. */
+  readonly names: { readonly host: string; readonly port: string };
 }
 
 /**
@@ -92,7 +111,7 @@ export interface ListenOptions {
  * @throws {UserError} where the port is taken or this process may not listen there
  */
 export function startWebServer(app: Hono, options: ListenOptions): WebServer {
-  const { host, port, orFreePort } = options;
+  const { host, port, orFreePort, names } = options;
   try {
     const server = Deno.serve({ hostname: host, port, onListen: () => {} }, app.fetch);
     const bound = server.addr.port;
@@ -100,16 +119,16 @@ export function startWebServer(app: Hono, options: ListenOptions): WebServer {
     return { port: bound, url: `http://${shown}:${bound}`, close: () => server.shutdown() };
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) {
-      if (orFreePort) return startWebServer(app, { host, port: 0, orFreePort: false });
+      if (orFreePort) return startWebServer(app, { ...options, port: 0, orFreePort: false });
       throw new UserError(
-        `HTTP_PORT must be a port that is free on ${host}, and ${port} is taken: set another one, or 0 for any.`,
+        `${names.port} must be a port that is free on ${host}, and ${port} is taken: set another one, or 0 for any.`,
         EXIT.usage,
         { cause: error },
       );
     }
     throw new UserError(
-      `The web server cannot listen on ${host}, port ${port} (${messageOf(error)}): ` +
-        `set HTTP_HOST to 127.0.0.1, or HTTP_PORT to 0.`,
+      `Cannot listen on ${host}, port ${port} (${messageOf(error)}): ` +
+        `set ${names.host} to 127.0.0.1, or ${names.port} to 0.`,
       EXIT.usage,
       { cause: error },
     );

@@ -3,6 +3,7 @@
 import { openDeadLetterTopic } from "../../sources/open.ts";
 import { openLake } from "../../sinks/lake/open.ts";
 import { createWarehouse } from "../../sinks/warehouse/clickhouse_warehouse.ts";
+import { pingClickHouse } from "../../sinks/warehouse/database.ts";
 import { openAccess } from "../../sinks/warehouse/open.ts";
 import { systemClock } from "../clock.ts";
 import { Coordinator } from "../coordinator.ts";
@@ -18,19 +19,22 @@ import type {
 runActor<CoordinatorStart, CoordinatorCommand>(async (start, { report, commands }) => {
   const { config, mode, shards, ingest, warehouse } = start;
   const notice = (text: string) => report({ type: "notice", level: "warning", text });
-  const { lake, checkpoints, prepare } = await openLake(config, { now: systemClock.now, notice });
+  const { lake, checkpoints, prepare, ping } = await openLake(config, { now: systemClock.now, notice });
   await prepare();
+  const access = openAccess(config, warehouse);
   const coordinator = new Coordinator({
     config,
     mode,
     clock: systemClock,
     lake,
     checkpoints,
-    warehouse: createWarehouse({ access: openAccess(config, warehouse) }),
-    deadLetterTopic: await openDeadLetterTopic(config, systemClock),
+    warehouse: createWarehouse({ access }),
+    deadLetterTopic: await openDeadLetterTopic(config, systemClock, notice),
     ingest: channel<IngestCommand, IngestReport>(ingest),
     shards: shards.map((port) => channel<never, ShardReport>(port)),
     report,
+    // The embedded ClickHouse is this very process, and a request to it waits for the insert before.
+    pings: warehouse === null ? { lake: ping, warehouse: () => pingClickHouse(access) } : { lake: ping },
   });
   commands(() => coordinator.drain());
   const summary = await coordinator.run();

@@ -1,9 +1,11 @@
 /** Worker entry of a session actor: loads the sessionizer, and no client of anything. */
 /// <reference lib="deno.worker" />
 import { assertNever } from "../../schema/errors.ts";
+import { systemClock } from "../clock.ts";
 import { batchBytes, channel, runActor, transferLists } from "../mailbox.ts";
 import type { Credit, SessionActorStart, ShardMessage, ShardReport } from "../protocol.ts";
 import { SessionActor } from "../session_actor.ts";
+import { reportStats } from "../stats_report.ts";
 
 runActor<SessionActorStart>(({ config, shard, ingest, coordinator }, { report: supervise }) => {
   const reports = channel<ShardReport, never>(coordinator);
@@ -14,7 +16,8 @@ runActor<SessionActorStart>(({ config, shard, ingest, coordinator }, { report: s
         return reports.send(report);
       case "sealed": {
         const snapshots = report.snapshots.map(({ occurrences }) => occurrences.buffer as ArrayBuffer);
-        return reports.send(report, [...transferLists(report.rows, report.deadLetters), ...snapshots]);
+        const columns = transferLists(report.rows, report.deadLetters);
+        return reports.send(report, [...columns, report.closingTimes.buffer as ArrayBuffer, ...snapshots]);
       }
       default:
         assertNever(report);
@@ -24,7 +27,8 @@ runActor<SessionActorStart>(({ config, shard, ingest, coordinator }, { report: s
     const bytes = message.type === "records" ? batchBytes(message.batch) : 0;
     actor.handle(message);
     if (bytes > 0) mailbox.send({ bytes });
+    if (message.type === "barrier") supervise({ type: "stats", stats: actor.stats });
   });
   supervise({ type: "ready" });
-  return Promise.resolve();
+  return reportStats(() => actor.stats, supervise, systemClock);
 });

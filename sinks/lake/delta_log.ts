@@ -25,6 +25,7 @@ function padded(version: number): string {
 
 const FILE_NAME = /^(\d{20})\.(json|checkpoint\.parquet)$/;
 
+/** The files of a `_delta_log`: commits and Delta checkpoints, read and written one by one. */
 export class DeltaLog {
   readonly #prefix: string;
 

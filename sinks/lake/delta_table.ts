@@ -30,6 +30,7 @@ export interface DeltaTableOptions {
   readonly onCheckpointFailure: (error: unknown) => void;
 }
 
+/** A table at its newest known version, and the loop that commits to it by optimistic concurrency. */
 export class DeltaTable {
   readonly #log: DeltaLog;
   readonly #now: () => number;

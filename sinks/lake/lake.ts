@@ -16,7 +16,7 @@ import type {
   VersionChanges,
 } from "../sink.ts";
 import { fromArrow, toArrow } from "./arrow.ts";
-import { commitInfoOf, decodeDataPath } from "./delta_actions.ts";
+import { type AddFile, commitInfoOf, decodeDataPath } from "./delta_actions.ts";
 import { type Commit, DeltaLog } from "./delta_log.ts";
 import { PARTITION_COLUMN } from "./delta_schema.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
@@ -67,6 +67,10 @@ export interface DeltaLake extends Lake {
    * of `TABLE_COLUMNS` (session_files.ts). Works without {@linkcode Lake.open}.
    */
   readSessions(version?: number): Promise<ColumnBatch>;
+  /** The `session_date`s that the newest version has files of, ascending. */
+  sessionDates(): Promise<readonly string[]>;
+  /** One date's rows at the newest version, in no order, as the columns of SESSION_COLUMNS. */
+  readSessionsOf(sessionDate: string): Promise<ColumnBatch>;
   /** At most `limit` committed dead letters (DEAD_LETTER_COLUMNS), the newest first. Works without `open`. */
   readDeadLetters(limit: number): Promise<ColumnBatch>;
 }
@@ -78,6 +82,10 @@ export function openDeltaLake(options: DeltaLakeOptions): DeltaLake {
 
 function warnInLog(sentence: string): void {
   getLogger(["sessionary", "lake"]).warn(sentence);
+}
+
+function dateOf({ partitionValues }: AddFile): string {
+  return partitionValues[PARTITION_COLUMN] ?? "";
 }
 
 class StoredLake implements DeltaLake {
@@ -214,12 +222,26 @@ class StoredLake implements DeltaLake {
   async readSessions(version?: number): Promise<ColumnBatch> {
     const { files } = await this.#load(version);
     const parts: DatedRows[] = [];
-    const reads = readInSlices([...files], async ([path, { partitionValues }]): Promise<DatedRows> => ({
-      sessionDate: partitionValues[PARTITION_COLUMN] ?? "",
+    const reads = readInSlices([...files], async ([path, file]): Promise<DatedRows> => ({
+      sessionDate: dateOf(file),
       rows: decodeSessions(await this.readFile(path), path),
     }));
     for await (const part of reads) parts.push(part);
     return mergeDatedSessions(parts);
+  }
+
+  async sessionDates(): Promise<readonly string[]> {
+    const { files } = await this.#newest();
+    return [...new Set([...files.values()].map(dateOf))].sort();
+  }
+
+  async readSessionsOf(sessionDate: string): Promise<ColumnBatch> {
+    const { files } = await this.#newest();
+    const ofDate = [...files].filter(([, file]) => dateOf(file) === sessionDate);
+    const parts: ColumnBatch[] = [];
+    const reads = readInSlices(ofDate, async ([path]) => decodeSessions(await this.readFile(path), path));
+    for await (const part of reads) parts.push(part);
+    return mergeSessions(parts);
   }
 
   async readDeadLetters(limit: number): Promise<ColumnBatch> {

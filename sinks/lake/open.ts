@@ -3,7 +3,7 @@ import { type Config, dataPaths } from "../../schema/config.ts";
 import { CheckpointStore } from "../checkpoint_store.ts";
 import type { ObjectStore } from "../sink.ts";
 import { FolderStore } from "./folder_store.ts";
-import { type DeltaLake, openDeltaLake } from "./lake.ts";
+import { type DeltaLake, openDeltaLake, TABLE_ROOT } from "./lake.ts";
 
 export interface LakeDeps {
   /** Wall clock, epoch milliseconds. */
@@ -22,6 +22,12 @@ export interface OpenedLake {
    * @throws {SinkError} where it is not or does not
    */
   prepare(): Promise<void>;
+  /**
+   * Asks the store for a small object of the table, there or not.
+   *
+   * @throws {SinkError} where the store does not answer
+   */
+  ping(): Promise<void>;
 }
 
 interface PreparedStore {
@@ -56,6 +62,7 @@ export async function openLake(config: Config, { now, notice }: LakeDeps): Promi
     lake: openDeltaLake({ store, pipeline, topic, now, uuid, onWarning: notice }),
     checkpoints: new CheckpointStore({ store, pipeline, topic, notice }),
     prepare,
+    ping: async () => void await store.get(`${TABLE_ROOT}_delta_log/_last_checkpoint`),
   };
 }
 

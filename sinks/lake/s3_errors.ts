@@ -67,7 +67,10 @@ const WRONG_PROTOCOL = /InvalidContentType|wrong version number|corrupt message|
 
 /** S3's code of an error of the client; undefined where the answer had none, or there was no answer. */
 export function s3Code(error: unknown): string | undefined {
-  const code = error instanceof Error ? (error as Error & { code?: unknown }).code : undefined;
+  if (!(error instanceof Error)) return undefined;
+  // The client looks at the name before it asks the server.
+  if (error.name === "InvalidBucketNameError") return "InvalidBucketName";
+  const { code } = error as Error & { code?: unknown };
   return typeof code === "string" && code !== "" ? code : undefined;
 }
 
@@ -83,7 +86,9 @@ function adviceOn(error: unknown, place: S3Place): Advice {
   if (error instanceof S3Unavailable || TRANSIENT.has(code)) {
     return { text: `${server} cannot serve at the moment.`, retryable: true };
   }
-  if (error instanceof S3AnswerCut) return { text: `${server} may have stopped.`, retryable: true };
+  if (error instanceof S3AnswerCut || code === "ECONNRESET" || code === "EPIPE") {
+    return { text: `${server} has closed the connection: it may have stopped.`, retryable: true };
+  }
   const message = messageOf(error);
   if (error instanceof Deno.errors.NotCapable) {
     const text =

@@ -83,8 +83,7 @@ export class S3Store implements ObjectStore {
       if (first !== "created" || second !== "exists") {
         throw new SinkError(
           `Cannot commit to ${this.location}: the server at S3_ENDPOINT ${this.#place.endpoint} ignores the condition ` +
-            `of a put (If-None-Match: *), so two writers could overwrite each other. Use MinIO or an S3 that honours ` +
-            `it, and check that no proxy in between strips the header.`,
+            `of a put (If-None-Match: *), so two writers could overwrite each other. Use MinIO or an S3 that honours it.`,
           false,
         );
       }

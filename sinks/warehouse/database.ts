@@ -30,6 +30,19 @@ async function isMissing({ client }: ClickHouseAccess): Promise<boolean> {
   }
 }
 
+/**
+ * Asks ClickHouse whether it is there.
+ *
+ * @throws {SinkError} where it does not answer
+ */
+export async function pingClickHouse(access: ClickHouseAccess): Promise<void> {
+  try {
+    await access.client.command({ query: "SELECT 1" });
+  } catch (error) {
+    throw firstContactError(access, error);
+  }
+}
+
 /** The failure of the first request as a sentence for the person who set the settings. */
 export function firstContactError({ location, database }: ClickHouseAccess, error: unknown): SinkError {
   const said = reason(error);

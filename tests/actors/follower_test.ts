@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Follower, type FollowerDeps } from "../../actors/follower.ts";
+import { Meter } from "../../actors/meter.ts";
 import { SinkError } from "../../schema/errors.ts";
 import { FakeClock, turns } from "../support/fake_clock.ts";
 
@@ -20,6 +21,7 @@ class World {
       tableId: "table",
       clock: this.clock,
       notice: (text) => this.notices.push(text),
+      meter: new Meter(this.clock),
       lake: {
         changes: (versions) => {
           this.reads.push(versions.length);
@@ -30,7 +32,7 @@ class World {
           })));
         },
         encodeVersion: (files) => Promise.resolve(new TextEncoder().encode(files.join())),
-      } as FollowerDeps["lake"],
+      },
       warehouse: {
         doneVersions: () => this.down ? Promise.reject(this.down) : Promise.resolve(this.done),
         follow: (_table, version, rows, parquet) => {
@@ -39,7 +41,7 @@ class World {
           this.followed.push([version, rows, parquet && new TextDecoder().decode(parquet)]);
           return Promise.resolve();
         },
-      } as FollowerDeps["warehouse"],
+      },
     };
     this.follower = new Follower(deps);
   }

@@ -1,11 +1,12 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { QUERY_NAMES, runCommandLine } from "../../commands/command_line.ts";
 import { deadLetterRows } from "../../commands/open_query_service.ts";
-import { environmentVariables } from "../../schema/config.ts";
+import { environmentVariables, secretFileVariable } from "../../schema/config.ts";
 import { ColumnBatchBuilder } from "../../schema/column_batch.ts";
 import { DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
 import { UserError } from "../../schema/errors.ts";
-import { ALL_TABLES } from "../../schema/settings.ts";
+import type { Setting } from "../../schema/setting.ts";
+import { ALL_TABLES, SETTINGS } from "../../schema/settings.ts";
 import { NAMED_QUERIES } from "../../sinks/warehouse/queries.ts";
 import { recordingContext, withTempDir } from "../support/command_context.ts";
 
@@ -23,14 +24,15 @@ async function refusal(args: string[], env: Record<string, string> = {}): Promis
 
 Deno.test("Help names every command, and every setting with its variable where it can be used", async () => {
   const main = (await run(["--help"])).printed.join("\n");
-  for (const command of ["dev", "produce", "run", "query", "schema", "config"]) {
+  for (const command of ["dev", "produce", "run", "query", "schema", "verify", "config"]) {
     assertMatch(main, new RegExp(`^  ${command} `, "m"));
   }
   const help = await Promise.all(
-    ["dev", "produce", "run", "query", "config"].map((name) => run([name, "--help"])),
+    ["dev", "produce", "run", "query", "verify", "config"].map((name) => run([name, "--help"])),
   );
   const text = help.map(({ printed }) => printed.join("\n")).join("\n");
-  const hidden = new Set(["KAFKA_BROKERS", "S3_ENDPOINT", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_PASSWORD_FILE"]);
+  const secrets = Object.values<Setting>(SETTINGS).filter(({ secret }) => secret);
+  const hidden = new Set(secrets.flatMap((setting) => [setting.env, secretFileVariable(setting)]));
   for (const variable of environmentVariables(...ALL_TABLES)) {
     if (!hidden.has(variable)) {
       assert(text.includes(variable), variable);

@@ -4,6 +4,7 @@ import { query } from "../../commands/query.ts";
 import { type RunningPipeline, runService, type ServiceOptions } from "../../commands/service.ts";
 import { resolveConfig } from "../../schema/config.ts";
 import { EXIT, UserError } from "../../schema/errors.ts";
+import type { PipelineStats } from "../../schema/pipeline_stats.ts";
 import type { QueryService } from "../../web/query_service.ts";
 import { recordingContext, withTempDir } from "../support/command_context.ts";
 
@@ -26,6 +27,9 @@ class ScriptedPipeline implements RunningPipeline {
     this.#listeners.push(listener);
   }
   onNotice(): void {}
+  stats(): PipelineStats {
+    return { ingest: null, sessionActors: [], coordinator: null, pulses: [] };
+  }
   report(report: EpochReport): void {
     this.#listeners.forEach((listener) => listener(report));
   }

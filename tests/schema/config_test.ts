@@ -4,7 +4,6 @@ import {
   dataPaths,
   describeConfig,
   environmentVariables,
-  REFUSED_VARIABLES,
   resolveConfig,
   resolveSettings,
 } from "../../schema/config.ts";
@@ -25,6 +24,14 @@ Deno.test("Without flags and variables every setting has its documented default"
     topic: "web_clicks",
     partitions: 8,
     eventsRetentionMs: 7 * 86_400_000,
+    kafkaBrokers: null,
+    kafkaGroup: null,
+    kafkaClientId: "sessionary",
+    kafkaTls: false,
+    kafkaTlsCa: null,
+    kafkaSaslMechanism: "none",
+    kafkaSaslUsername: null,
+    kafkaSaslPassword: null,
     sessionActors: 2,
     epochIntervalMs: 10_000,
     epochBytesMax: 256 * 1024 * 1024,
@@ -50,6 +57,8 @@ Deno.test("Without flags and variables every setting has its documented default"
     clickhouseTimeoutMs: 60_000,
     httpHost: "127.0.0.1",
     httpPort: 8400,
+    metricsHost: "127.0.0.1",
+    metricsPort: null,
     logLevel: "info",
     logFormat: "text",
   });
@@ -118,8 +127,30 @@ Deno.test("Settings that do not go together are refused with both values", () =>
   assertMatch(problems({ CLICKHOUSE_USER: "me" })[0]!, /^CLICKHOUSE_USER is set, but CLICKHOUSE_URL is not/);
 });
 
-Deno.test("Variables of what is not there yet are refused, not ignored", () => {
-  assertMatch(problems({ KAFKA_BROKERS: "broker:9092" })[0]!, /^KAFKA_BROKERS is set, but .* embedded log/);
+Deno.test("Kafka needs its brokers as host:port, a user and a password with a mechanism, and none of it without the brokers", () => {
+  const KAFKA_BROKERS = "one:9092,two:9092";
+  assertEquals(resolveConfig({ flags: {}, env: { KAFKA_BROKERS } }).config.kafkaBrokers, KAFKA_BROKERS);
+  assertEquals(problems({ KAFKA_BROKERS: "kafka://one" }), [
+    'KAFKA_BROKERS must be host:port, with commas between several and without spaces: found "kafka://one".',
+  ]);
+  assertEquals(
+    problems({ KAFKA_BROKERS, KAFKA_SASL_MECHANISM: "scram-sha-512", KAFKA_SASL_USERNAME: "me" }),
+    [
+      "KAFKA_SASL_MECHANISM is scram-sha-512, but KAFKA_SASL_PASSWORD is not set: set it, or KAFKA_SASL_PASSWORD_FILE.",
+    ],
+  );
+  assertMatch(
+    problems({ KAFKA_BROKERS, KAFKA_SASL_PASSWORD: "hush" })[0]!,
+    /^KAFKA_SASL_PASSWORD is set, but KAFKA_SASL_MECHANISM is not, and nobody would be asked for it/,
+  );
+  assertMatch(
+    problems({ KAFKA_BROKERS, KAFKA_TLS_CA: "ca.pem" })[0]!,
+    /^KAFKA_TLS_CA is set, but KAFKA_TLS is not/,
+  );
+  assertMatch(
+    problems({ KAFKA_GROUP: "readers" })[0]!,
+    /^KAFKA_GROUP is set, but KAFKA_BROKERS is not, and the embedded log is used/,
+  );
 });
 
 Deno.test("An object store needs its endpoint and both keys, and nothing of it goes without the endpoint", () => {
@@ -136,7 +167,9 @@ Deno.test("An object store needs its endpoint and both keys, and nothing of it g
 });
 
 Deno.test("The endpoint of an object store has no path, and the place in its bucket no odd slashes or dots", () => {
-  for (const url of ["minio:9000", "ftp://minio", "http://minio/bucket", "http://me:hush@minio", "http://m?x"]) {
+  for (
+    const url of ["minio:9000", "ftp://minio", "http://minio/bucket", "http://me:hush@minio", "http://m?x"]
+  ) {
     const [problem] = problems({ S3_ENDPOINT: url });
     assertMatch(problem!, /^S3_ENDPOINT must be http:\/\/ or https:\/\//);
     assertFalse(problem!.includes("hush"));
@@ -213,7 +246,7 @@ Deno.test("Each setting has a variable of its own", () => {
   const variables = environmentVariables(SETTINGS);
   const settings: Setting[] = Object.values(SETTINGS);
   const secrets = settings.filter(({ secret }) => secret).length;
-  assertEquals(variables.length, settings.length + secrets + Object.keys(REFUSED_VARIABLES).length);
+  assertEquals(variables.length, settings.length + secrets);
   assert(variables.includes("CLICKHOUSE_PASSWORD_FILE"));
 });
 

@@ -6,7 +6,6 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { tableToIPC } from "apache-arrow";
 import fc from "fast-check";
 import { Table as WasmTable, writeParquet, WriterPropertiesBuilder } from "parquet-wasm";
-import type { PageEvent } from "../../schema/column_batch.ts";
 import { AssertionError, SinkError } from "../../schema/errors.ts";
 import { SESSION_COLUMNS } from "../../schema/session.ts";
 import type { Warehouse } from "../../sinks/sink.ts";
@@ -15,16 +14,17 @@ import { createWarehouse } from "../../sinks/warehouse/clickhouse_warehouse.ts";
 import { MIGRATIONS } from "../../sinks/warehouse/migrations.ts";
 import { NAMED_QUERIES, runNamedQuery } from "../../sinks/warehouse/queries.ts";
 import {
+  cellsOf,
   expectedTotals,
   forgetDone,
   parquetOf,
   rowsOf,
-  type SessionRow,
   sessionRow,
   sessionRows,
   tableOf,
   totals,
 } from "./warehouse/harness.ts";
+import { assertTextsKept, ODD_TEXTS, oddRow } from "./warehouse/odd_texts.ts";
 
 /** A ClickHouse with a database that is new, and what removes it. */
 export interface ClickHouseUnderTest extends AsyncDisposable {
@@ -39,64 +39,6 @@ type Check = (
 ) => Promise<void>;
 
 const TABLE_ID = "7b0d3d7c-0000-4000-8000-000000000001";
-
-/** Text that JSON, SQL, Parquet or UTF-8 could stumble over. */
-const ODD_TEXTS = [
-  "\0",
-  "a\u0001\u0008\t\n\u000b\f\r\u000e\u000f\u001a\u001b\u001c\u001d\u001e\u001f\u007f",
-  "\"quoted\" 'single' `back`",
-  "back\\slash \\\\ \\u2028 \\\\u2028 \\u000B \\n",
-  "/a/path?x=1&y=%20",
-  "\u2028\u2029\u0085\u00a0",
-  "\\\u2028\\\\\u2029",
-  "😀 é 𝒳 \uffff \u{10ffff}",
-  "__proto__",
-  ']}",[{',
-];
-
-/** A session all of whose texts are `texts`, as far as they go. */
-function oddRow(index: number, texts: readonly string[]): SessionRow {
-  const pages = texts.map((text, i): PageEvent => ({
-    timestamp: Date.UTC(1999, 11, 31, 23, 59, 59, i % 1000),
-    event_type: "navigation",
-    page_url: text,
-    article_id: i % 2 === 0 ? text : null,
-  }));
-  return sessionRow(index, {
-    session_id: texts[0]!,
-    brand: texts[0]!,
-    categories_visited: texts,
-    article_ids_visited: texts,
-    article_titles_visited: texts.map(() => ""),
-    page_events: pages,
-  });
-}
-
-function jsonOf(pages: readonly PageEvent[]): string {
-  return JSON.stringify(pages.map(({ timestamp, event_type, page_url, article_id }) => ({
-    timestamp: new Date(timestamp).toISOString(),
-    event_type,
-    page_url,
-    article_id,
-  })));
-}
-
-async function assertTextsKept(access: ClickHouseAccess, rows: readonly SessionRow[]): Promise<void> {
-  const found = await rowsOf(
-    access,
-    "SELECT session_id, brand, categories_visited, article_ids_visited, article_titles_visited, page_events " +
-      "FROM sessions ORDER BY first_offset",
-  );
-  const expected = rows.map((row) => [
-    row.session_id,
-    row.brand,
-    JSON.stringify(row.categories_visited),
-    JSON.stringify(row.article_ids_visited),
-    JSON.stringify(row.article_titles_visited),
-    jsonOf(row.page_events as PageEvent[]),
-  ]);
-  assertEquals(found, expected);
-}
 
 /** Makes it look as if every version had been begun at the block `mark`, a SQL expression. */
 async function moveBlockMarks({ client }: ClickHouseAccess, mark: string): Promise<void> {
@@ -308,18 +250,7 @@ export function warehouseContract(name: string, open: () => Promise<ClickHouseUn
         categories_visited: [],
       });
       await warehouse.follow(TABLE_ID, 1, 1, parquetOf([row]));
-      const expected = SESSION_COLUMNS.map(({ name, kind }) => {
-        const value = row[name]!;
-        if (kind === "timestamp") {
-          return new Date(value as number).toISOString().slice(0, 19).replace("T", " ");
-        }
-        if (kind === "list_utf8") {
-          return JSON.stringify(value);
-        }
-        if (kind === "list_page_event") return jsonOf(value as PageEvent[]);
-        return value ?? "";
-      });
-      assertEquals(await rowsOf(access, "SELECT * FROM sessions"), [expected]);
+      assertEquals(await rowsOf(access, "SELECT * FROM sessions"), [cellsOf(row)]);
     },
   );
 
@@ -401,21 +332,18 @@ UNION ALL SELECT ${changed.join(", ")}, 1 FROM session_metrics`,
 
   contract(
     "settings of one request do not affect the next, whether it worked or failed",
-    async (_warehouse, { client }) => {
+    async (_warehouse, access) => {
+      const { client } = access;
       const table =
         "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 9";
       await client.command({ query: table });
       const insert = (clickhouse_settings: Record<string, string>, into = "t") =>
         client.command({ query: `INSERT INTO ${into} SELECT 1`, clickhouse_settings });
-      const count = async () => {
-        const result = await client.query({ query: "SELECT count() FROM t", format: "JSONCompactEachRow" });
-        return await result.json<unknown[]>();
-      };
       const token = { insert_deduplication_token: "one" };
       for (const settings of [token, token, {}, {}]) await insert(settings);
       await assertRejects(() => insert(token, "nowhere"));
       await insert({});
-      assertEquals(await count(), [["4"]]);
+      assertEquals(await rowsOf(access, "SELECT count() FROM t"), [[4]]);
     },
   );
 }

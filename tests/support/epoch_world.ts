@@ -212,6 +212,7 @@ export class EpochWorld {
       epoch,
       rows: EMPTY_BATCH,
       deadLetters: EMPTY_BATCH,
+      closingTimes: new Float64Array(),
       partitions,
       snapshots: snapshots.map((partition) => ({ partition, occurrences: snapshotOf(partition) })),
     };

@@ -1,7 +1,27 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { UserError } from "../../schema/errors.ts";
 import type { QueryParams, QueryService } from "../../web/query_service.ts";
+import { createMetrics } from "../../web/metrics.ts";
+import { createMonitoringApp, type MonitoringOptions } from "../../web/monitoring.ts";
 import { createApp, startWebServer } from "../../web/server.ts";
+import { Exposition } from "../support/exposition.ts";
+import { pipelineStats } from "../support/stats.ts";
+
+const PROCESS = { startedMs: 0, residentBytes: 1, cpuSeconds: 0, deno: "2.9.6" };
+const NAMES = { host: "HTTP_HOST", port: "HTTP_PORT" };
+
+/** Monitoring of a pipeline with these reports; null: it is not up. */
+function monitoringOf(pipeline = null as ReturnType<typeof pipelineStats> | null): MonitoringOptions {
+  const now = () => 2_000;
+  const metrics = createMetrics(() => ({ pipeline, process: PROCESS, now: now() }));
+  return { metrics, stats: () => pipeline, now };
+}
+
+/** The whole server: the pipeline is up where there are queries. */
+function appOf(service: QueryService | null) {
+  const monitoring = monitoringOf(service === null ? null : pipelineStats());
+  return createApp({ queryService: () => service, monitoring, monotonic: () => 0 });
+}
 
 /** Answers with what it was asked. */
 class EchoQueries implements QueryService {
@@ -14,7 +34,7 @@ class EchoQueries implements QueryService {
 }
 
 async function get(path: string, service: QueryService | null, host = "127.0.0.1:8400") {
-  const app = createApp({ queryService: () => service });
+  const app = appOf(service);
   const response = await app.request(`http://${host}${path}`, { headers: { host } });
   return { status: response.status, text: await response.text(), headers: response.headers };
 }
@@ -87,21 +107,79 @@ Deno.test("The page lists the queries, escaped, and may load nothing", async () 
 });
 
 Deno.test("A taken port is left for a free one where nobody chose it, and refused where somebody did", async () => {
-  const app = createApp({ queryService: () => null });
-  const first = startWebServer(app, { host: "127.0.0.1", port: 0, orFreePort: false });
+  const app = appOf(null);
+  const first = startWebServer(app, { host: "127.0.0.1", port: 0, orFreePort: false, names: NAMES });
   try {
-    const second = startWebServer(app, { host: "127.0.0.1", port: first.port, orFreePort: true });
+    const second = startWebServer(app, {
+      host: "127.0.0.1",
+      port: first.port,
+      orFreePort: true,
+      names: NAMES,
+    });
     try {
       assertNotEquals(second.port, first.port);
       const response = await fetch(`${second.url}/healthz`);
-      assertEquals(await response.json(), { status: "up" });
+      assertEquals(await response.json(), { status: "up", problems: [] });
     } finally {
       await second.close();
     }
-    const taken = { host: "127.0.0.1", port: first.port, orFreePort: false };
+    const taken = { host: "127.0.0.1", port: first.port, orFreePort: false, names: NAMES };
     const error = assertThrows(() => startWebServer(app, taken), UserError) as UserError;
     assertMatch(error.message, new RegExp(`HTTP_PORT must be a port that is free .* ${first.port} is taken`));
   } finally {
     await first.close();
+  }
+});
+
+Deno.test("Metrics are served as text that names its version, beside the queries and alone", async () => {
+  const alone = createMonitoringApp(monitoringOf(pipelineStats({ sessions: 3 })));
+  for (const app of [appOf(new EchoQueries()), alone]) {
+    const response = await app.request("http://127.0.0.1/metrics", { headers: { host: "127.0.0.1" } });
+    assertMatch(response.headers.get("content-type")!, /^text\/plain; version=0\.0\.4/);
+    assertNotEquals(new Exposition(await response.text()).value("sessionary_sessions_total"), null);
+  }
+});
+
+Deno.test("The listener for monitoring answers any Host, and has nothing but numbers and health", async () => {
+  const app = createMonitoringApp(monitoringOf(pipelineStats()));
+  const ask = async (path: string) => {
+    const response = await app.request(`http://sessionary:9464${path}`, {
+      headers: { host: "sessionary:9464" },
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await Promise.all(["/metrics", "/healthz", "/readyz"].map(ask)), [200, 200, 200]);
+  assertEquals(await Promise.all(["/", "/api/query/sessions", "/api"].map(ask)), [404, 404, 404]);
+});
+
+Deno.test("A sink that is down makes the server not ready, in words", async () => {
+  const sink = { rows: 0, bytes: 0, retries: 1, down: null, sinceMs: 0 };
+  const sinks = { lake: { ...sink, down: "The disk is full." }, warehouse: sink };
+  const response = await createMonitoringApp(monitoringOf(pipelineStats({ sinks }))).request("/readyz");
+  assertEquals(response.status, 503);
+  assertEquals(await response.json(), {
+    status: "not ready",
+    problems: ["The lake has been down since 1970-01-01T00:00:00.000Z: The disk is full."],
+  });
+});
+
+Deno.test("Answered and failed queries are counted", async () => {
+  const monitoring = monitoringOf(pipelineStats());
+  const service = new EchoQueries();
+  const app = createApp({ queryService: () => service, monitoring, monotonic: () => 0 });
+  const ask = async () => {
+    const response = await app.request("http://127.0.0.1/api/query/brand_analytics", {
+      headers: { host: "127.0.0.1" },
+    });
+    await response.body?.cancel();
+  };
+  await ask();
+  service.run = () => Promise.reject(new Error("no"));
+  await ask();
+  const exposition = new Exposition(await monitoring.metrics.render());
+  for (const outcome of ["ok", "failed"]) {
+    const labels = { query: "brand_analytics", outcome };
+    assertEquals(exposition.histogram("sessionary_query_duration_seconds", labels)?.count, 1, outcome);
   }
 });

@@ -2,6 +2,7 @@
  * A ClickHouse over HTTP for the tests: the one that `CLICKHOUSE_URL` names, with `CLICKHOUSE_USER` and
  * `CLICKHOUSE_PASSWORD`, or else chDB behind the tests' own front (`clickhouse_front.ts`: the real engine, a thin wire).
  */
+import { httpAccess, type HttpOptions } from "../../../sinks/warehouse/clickhouse_access.ts";
 import type { FrontOptions, FrontReady } from "./clickhouse_front.ts";
 
 const ROOT = decodeURIComponent(new URL("../../..", import.meta.url).pathname);
@@ -25,6 +26,22 @@ export async function openClickHouse(): Promise<ClickHouseServer> {
     password: Deno.env.get("CLICKHOUSE_PASSWORD") ?? "",
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+/** A name for a database that no test has used, on whatever server. */
+export function newDatabase(): string {
+  return `sessionary_test_${crypto.randomUUID().replaceAll("-", "_")}`;
+}
+
+/** How the warehouse reaches a database of the server. */
+export function optionsOf({ url, user, password }: ClickHouseServer, database: string): HttpOptions {
+  return { url, user, password, database, requestTimeoutMs: 60_000 };
+}
+
+/** Removes what a test has made; a database that was never made is no error. */
+export async function dropDatabase(server: ClickHouseServer, database: string): Promise<void> {
+  await using outside = httpAccess(optionsOf(server, "default")).client;
+  await outside.command({ query: `DROP DATABASE IF EXISTS ${database} SYNC` });
 }
 
 /** chDB behind HTTP, in a process that the tests may stop, kill and start again on the same folder and port. */

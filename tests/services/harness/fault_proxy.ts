@@ -42,9 +42,7 @@ export type HttpFault =
   /** The service never sees the request; this is the answer. */
   | { readonly type: "answer"; readonly status: number; readonly body: string }
   /** The request is handled, later. */
-  | { readonly type: "delay"; readonly ms: number }
-  /** The request is handled without this header. */
-  | { readonly type: "without_header"; readonly name: string };
+  | { readonly type: "delay"; readonly ms: number };
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
@@ -162,10 +160,20 @@ export class TcpFaultProxy implements AsyncDisposable {
   }
 }
 
+/** A client's connection, and the one to the service that its requests share. */
+interface HttpLink {
+  readonly client: Deno.Conn;
+  readonly requests: HttpReader;
+  readonly connect: () => Promise<Deno.Conn>;
+  server: { readonly connection: Deno.Conn; readonly answers: HttpReader } | null;
+}
+
 /** Forwards HTTP/1.1 requests one by one; a rule says what happens to each. */
 export class HttpFaultProxy extends TcpFaultProxy {
   /** What happens to a request; by default it passes. */
   rule: (request: ProxiedRequest) => HttpFault = () => ({ type: "pass" });
+  /** What {@linkcode once} promised, by the fault. */
+  readonly #promised = new Map<HttpFault, () => void>();
 
   get url(): string {
     return `http://${this.hostname}:${this.port}`;
@@ -174,44 +182,53 @@ export class HttpFaultProxy extends TcpFaultProxy {
   /**
    * Lets `fault` happen to the next request that `matches`, once.
    *
-   * @returns resolves when it has happened
+   * @returns resolves when it has happened: the service has handled the request, if it sees it at all
    */
   once(matches: (request: ProxiedRequest) => boolean, fault: HttpFault): Promise<void> {
     const happened = Promise.withResolvers<void>();
+    const own = { ...fault };
     const before = this.rule;
-    const rule = (request: ProxiedRequest): HttpFault => {
-      if (!matches(request)) return before(request);
-      if (this.rule === rule) this.rule = before;
-      happened.resolve();
-      return fault;
+    this.rule = (request) => {
+      if (this.#promised.has(own) || !matches(request)) return before(request);
+      this.#promised.set(own, happened.resolve);
+      return own;
     };
-    this.rule = rule;
     return happened.promise;
   }
 
   protected override async serve(client: Deno.Conn, connect: () => Promise<Deno.Conn>): Promise<void> {
-    const requests = new HttpReader(client);
-    let server: { readonly connection: Deno.Conn; readonly answers: HttpReader } | null = null;
-    for (let head = await requests.readHead(); head !== null; head = await requests.readHead()) {
+    const link: HttpLink = { client, requests: new HttpReader(client), connect, server: null };
+    for (let goesOn = true; goesOn;) {
+      const head = await link.requests.readHead();
+      if (head === null) return;
       await this.whenUp();
       const [method = "", path = ""] = head.startLine.split(" ");
       const fault = this.rule({ method, path, head });
-      if (fault.type === "reset") return;
-      const body = requests.readBody(head);
-      if (fault.type === "answer" || fault.type === "hang") {
-        for await (const _ of body);
-        if (fault.type === "answer") await writeAll(client, encodeAnswer(fault.status, fault.body));
-        continue;
-      }
-      if (fault.type === "delay") await sleep(fault.ms);
-      if (server === null) {
-        const connection = await connect();
-        server = { connection, answers: new HttpReader(connection) };
-      }
-      await writeAll(server.connection, encodeHead(changed(head, fault)));
-      for await (const part of body) await writeAll(server.connection, part);
-      if (!await this.#passAnswer(server.answers, client, method, fault)) return;
+      goesOn = await this.#serveRequest(link, head, method, fault).finally(() =>
+        this.#promised.get(fault)?.()
+      );
     }
+  }
+
+  /** Serves one request; false where the connection ends with it. */
+  async #serveRequest(link: HttpLink, head: HttpHead, method: string, fault: HttpFault): Promise<boolean> {
+    if (fault.type === "reset") return false;
+    const body = link.requests.readBody(head);
+    if (fault.type === "answer" || fault.type === "hang") {
+      for await (const _ of body);
+      if (fault.type === "answer") await writeAll(link.client, encodeAnswer(fault.status, fault.body));
+      return true;
+    }
+    const parts = fault.type === "delay" ? await Array.fromAsync(body) : body;
+    // The request is whole: it is handled also where the client gives up meanwhile.
+    if (fault.type === "delay") await sleep(fault.ms);
+    if (link.server === null) {
+      const connection = await link.connect();
+      link.server = { connection, answers: new HttpReader(connection) };
+    }
+    await writeAll(link.server.connection, encodeHead(head));
+    for await (const part of parts) await writeAll(link.server.connection, part);
+    return await this.#passAnswer(link.server.answers, link.client, method, fault);
   }
 
   /** Reads the service's whole answer, and passes on what the fault leaves of it; false where that is the end. */
@@ -240,12 +257,6 @@ export class HttpFaultProxy extends TcpFaultProxy {
     }
     return !held && headerOf(head, "connection")?.toLowerCase() !== "close";
   }
-}
-
-function changed(head: HttpHead, fault: HttpFault): HttpHead {
-  if (fault.type !== "without_header") return head;
-  const name = fault.name.toLowerCase();
-  return { ...head, headers: head.headers.filter(([found]) => found.toLowerCase() !== name) };
 }
 
 function encodeAnswer(status: number, body: string): Uint8Array {

@@ -153,8 +153,33 @@ export function sessionRows(count: number, first = 0, changes: SessionRow = {}):
 
 /** All rows of a query, as arrays of cells. */
 export async function rowsOf(access: ClickHouseAccess, query: string): Promise<unknown[][]> {
-  const result = await access.client.query({ query, format: "JSONCompactEachRow" });
+  const result = await access.client.query({
+    query,
+    format: "JSONCompactEachRow",
+    clickhouse_settings: { output_format_json_quote_64bit_integers: 0 }, // 1 is older servers' default.
+  });
   return await result.json<unknown[]>() as unknown[][];
+}
+
+/** Page events as the table has them. */
+export function jsonOf(pages: readonly PageEvent[]): string {
+  return JSON.stringify(pages.map(({ timestamp, event_type, page_url, article_id }) => ({
+    timestamp: new Date(timestamp).toISOString(),
+    event_type,
+    page_url,
+    article_id,
+  })));
+}
+
+/** The row as `session_metrics` has it: times cut to seconds, null texts as '', lists as JSON text. */
+export function cellsOf(row: SessionRow): unknown[] {
+  return SESSION_COLUMNS.map(({ name, kind }) => {
+    const value = row[name]!;
+    if (kind === "timestamp") return new Date(Number(value)).toISOString().slice(0, 19).replace("T", " ");
+    if (kind === "list_utf8") return JSON.stringify(value);
+    if (kind === "list_page_event") return jsonOf(value as PageEvent[]);
+    return kind === "int64" ? Number(value) : value ?? "";
+  });
 }
 
 /** Rows of the base table, of `sessions`, and the sums that each of the six analytics must agree on. */

@@ -10,6 +10,8 @@ interface Seen {
   readonly parameters: URLSearchParams;
   readonly user: string | null;
   readonly body: Uint8Array;
+  /** The port of the connection that it came over. */
+  readonly clientPort: number;
 }
 
 /** What a server answers: an exception, as ClickHouse writes it, or nothing. */
@@ -23,18 +25,22 @@ async function withServer(
   test: (access: ClickHouseAccess, seen: readonly Seen[]) => Promise<void>,
 ): Promise<void> {
   const seen: Seen[] = [];
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
-    const one: Seen = {
-      parameters: new URL(request.url).searchParams,
-      user: request.headers.get("authorization"),
-      body: new Uint8Array(await request.arrayBuffer()),
-    };
-    seen.push(one);
-    const exception = answer(one);
-    const code = exception === undefined ? undefined : /Code: (\d+)/.exec(exception)?.[1];
-    if (exception === undefined) return new Response("");
-    return new Response(exception, { status: 500, headers: { "X-ClickHouse-Exception-Code": code ?? "" } });
-  });
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request, { remoteAddr }) => {
+      const one: Seen = {
+        parameters: new URL(request.url).searchParams,
+        user: request.headers.get("authorization"),
+        body: new Uint8Array(await request.arrayBuffer()),
+        clientPort: remoteAddr.port,
+      };
+      seen.push(one);
+      const exception = answer(one);
+      const code = exception === undefined ? undefined : /Code: (\d+)/.exec(exception)?.[1];
+      if (exception === undefined) return new Response("");
+      return new Response(exception, { status: 500, headers: { "X-ClickHouse-Exception-Code": code ?? "" } });
+    },
+  );
   const access = accessTo(`http://127.0.0.1:${server.addr.port}`);
   try {
     await test(access, seen);
@@ -125,6 +131,16 @@ Deno.test("a Parquet file goes over in the body, after all of its INSERT but the
       assertEquals(body, new Uint8Array([...rest, ...parquet]));
       assertEquals(user, `Basic ${btoa(`reader:${PASSWORD}`)}`);
     }
+  }));
+
+Deno.test("requests share connections, and at most ten are open at once", () =>
+  withServer(() => undefined, async ({ client }, seen) => {
+    const connections = () => new Set(seen.map(({ clientPort }) => clientPort)).size;
+    for (let i = 0; i < 20; i++) await client.command({ query: "SELECT 1" });
+    assertEquals(connections(), 1);
+    await Promise.all(Array.from({ length: 40 }, () => client.command({ query: "SELECT 1" })));
+    assertEquals(seen.length, 60);
+    assert(connections() <= 10, `${connections()} connections`);
   }));
 
 Deno.test("a failure under way is a sentence that says whether it is tried again", () =>

@@ -1,0 +1,65 @@
+/** The newest report of every actor, on the supervisor's side. PURE. */
+import { assertNever } from "../schema/errors.ts";
+import type {
+  ActorStats,
+  CoordinatorStats,
+  IngestStats,
+  PipelineStats,
+  SessionActorStats,
+} from "../schema/pipeline_stats.ts";
+
+/** Collects what the actors report. */
+export class StatsBoard {
+  #ingest: IngestStats | null = null;
+  #coordinator: CoordinatorStats | null = null;
+  /** By shard. */
+  readonly #sessionActors = new Map<number, SessionActorStats>();
+  readonly #lastSeen: Map<string, number>;
+
+  /**
+   * @param shards session actors, all of which are started now
+   * @param now wall clock, epoch milliseconds
+   */
+  constructor(shards: number, private readonly now: () => number) {
+    const names = [
+      "ingest",
+      ...Array.from({ length: shards }, (_, shard) => sessionActor(shard)),
+      "coordinator",
+    ];
+    this.#lastSeen = new Map(names.map((name) => [name, now()]));
+  }
+
+  /** Takes a report in. */
+  take(stats: ActorStats): void {
+    switch (stats.actor) {
+      case "ingest":
+        this.#ingest = stats;
+        return this.#saw("ingest");
+      case "session":
+        this.#sessionActors.set(stats.shard, stats);
+        return this.#saw(sessionActor(stats.shard));
+      case "coordinator":
+        this.#coordinator = stats;
+        return this.#saw("coordinator");
+      default:
+        assertNever(stats);
+    }
+  }
+
+  get stats(): PipelineStats {
+    return {
+      ingest: this.#ingest,
+      sessionActors: [...this.#sessionActors.values()].sort((a, b) => a.shard - b.shard),
+      coordinator: this.#coordinator,
+      pulses: [...this.#lastSeen].map(([name, lastSeenMs]) => ({ name, lastSeenMs })),
+    };
+  }
+
+  #saw(name: string): void {
+    this.#lastSeen.set(name, this.now());
+  }
+}
+
+function sessionActor(shard: number): string {
+  return `session actor ${shard}`;
+}

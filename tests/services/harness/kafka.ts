@@ -1,0 +1,264 @@
+/** A Kafka broker of the tests' own: Apache Kafka from its Maven artifacts, one KRaft node; or the environment's. */
+import { Kafka, logLevel } from "kafkajs";
+import { cached, runTool } from "./cache.ts";
+import { freePort } from "./ports.ts";
+
+const KAFKA_VERSION = "4.1.1";
+const MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
+const OTHERWISE = "install Java (17 or later) and Maven, or name brokers by KAFKA_BROKERS.";
+const START_TRIES_MAX = 3;
+const ANSWER_TRIES_MAX = 300;
+const ANSWER_INTERVAL_MS = 200;
+
+/** The user that the SASL listeners know. */
+export const SASL_USER = { username: "sessionary", password: "hush-hush" } as const;
+const STORE_PASSWORD = "changeit";
+
+const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>sessionary</groupId><artifactId>kafka-for-tests</artifactId><version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>${KAFKA_VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>${KAFKA_VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+`;
+
+/** The folder with Kafka's jars; fetched by Maven the first time. */
+async function kafkaJars(): Promise<string> {
+  return await cached(`kafka-${KAFKA_VERSION}`, async (folder) => {
+    await Deno.writeTextFile(`${folder}/pom.xml`, POM);
+    const args = ["-B", "-q", "-f", `${folder}/pom.xml`, MAVEN_PLUGIN, `-DoutputDirectory=${folder}`];
+    await runTool("mvn", { args: [...args, "-DincludeScope=runtime"], otherwise: OTHERWISE });
+  });
+}
+
+interface Ports {
+  readonly plain: number;
+  readonly sasl: number;
+  readonly tls: number;
+  readonly controller: number;
+}
+
+/** A broker on loopback ports, with its data in a temporary folder; both are gone when it is disposed of. */
+export class KafkaBroker implements AsyncDisposable {
+  #process: Deno.ChildProcess | null = null;
+
+  private constructor(
+    private readonly jars: string,
+    private readonly folder: string,
+    private readonly ports: Ports,
+  ) {}
+
+  /** `host:port` of the listener without TLS and user. */
+  get brokers(): string {
+    return `127.0.0.1:${this.ports.plain}`;
+  }
+
+  /** `host:port` of the listener that wants {@linkcode SASL_USER}. */
+  get saslBrokers(): string {
+    return `127.0.0.1:${this.ports.sasl}`;
+  }
+
+  /** `host:port` of the listener that wants {@linkcode SASL_USER} by TLS. */
+  get tlsBrokers(): string {
+    return `127.0.0.1:${this.ports.tls}`;
+  }
+
+  /** The certificate of the TLS listener, PEM. */
+  get caPath(): string {
+    return `${this.folder}/broker.pem`;
+  }
+
+  /** Fetches Kafka where the cache lacks it, and starts a broker. */
+  static async start(): Promise<KafkaBroker> {
+    const jars = await kafkaJars();
+    for (let tries = 1;; tries++) {
+      const [plain, sasl, tls, controller] = [freePort(), freePort(), freePort(), freePort()];
+      const broker = new KafkaBroker(jars, await Deno.makeTempDir(), { plain, sasl, tls, controller });
+      try {
+        await broker.#prepare();
+        await broker.startAgain();
+        return broker;
+      } catch (error) {
+        await broker[Symbol.asyncDispose]();
+        if (tries === START_TRIES_MAX) throw error;
+      }
+    }
+  }
+
+  /** Makes the certificate and formats the data folder. */
+  async #prepare(): Promise<void> {
+    const { folder } = this;
+    const store = ["-alias", "broker", "-keystore", `${folder}/broker.p12`, "-storepass", STORE_PASSWORD];
+    const subject = ["-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1", "-validity", "2"];
+    const key = ["-keyalg", "EC", "-groupname", "secp256r1", "-storetype", "PKCS12"];
+    await runTool("keytool", { args: ["-genkeypair", ...key, ...store, ...subject], otherwise: OTHERWISE });
+    const certificate = ["-exportcert", "-rfc", "-file", this.caPath, ...store];
+    await runTool("keytool", { args: certificate, otherwise: OTHERWISE });
+    await Deno.writeTextFile(`${folder}/server.properties`, serverProperties(folder, this.ports));
+    const { username, password } = SASL_USER;
+    const scram = ["SCRAM-SHA-256", "SCRAM-SHA-512"].flatMap((
+      mechanism,
+    ) => ["--add-scram", `${mechanism}=[name="${username}",password="${password}"]`]);
+    const format = [
+      "format",
+      "--cluster-id",
+      "4L6g3nShT-eMCtK--X86sw",
+      "--config",
+      `${folder}/server.properties`,
+    ];
+    await this.tool("kafka.tools.StorageTool", [...format, ...scram]);
+  }
+
+  /** Runs one of Kafka's own command line tools to its end; returns what it printed. */
+  async tool(main: string, args: readonly string[], stdin?: Uint8Array): Promise<string> {
+    const child = this.#java(main, args, stdin === undefined ? "null" : "piped");
+    if (stdin !== undefined) {
+      const writer = child.stdin.getWriter();
+      await writer.write(stdin);
+      await writer.close();
+    }
+    const { success, stdout, stderr } = await child.output();
+    const [out, problems] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    if (!success) {
+      throw new Error(`Kafka's ${main} failed (${OTHERWISE}):\n${`${out}${problems}`.slice(-4_000)}`);
+    }
+    return out!;
+  }
+
+  #java(main: string, args: readonly string[], stdin: "null" | "piped", log: "null" | "piped" = "piped") {
+    const memory = ["-Xms128m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+    return new Deno.Command("java", {
+      args: [...memory, "-cp", `${this.jars}/*`, main, ...args],
+      stdin,
+      stdout: log,
+      stderr: log,
+    }).spawn();
+  }
+
+  /** Starts the broker that was stopped, on the same ports and data, and waits until it answers. */
+  async startAgain(): Promise<void> {
+    const process = this.#java("kafka.Kafka", [`${this.folder}/server.properties`], "null", "null");
+    this.#process = process;
+    let exited = false;
+    process.status.then(() => exited = true);
+    for (let tries = 0; tries < ANSWER_TRIES_MAX && !exited; tries++) {
+      if (await answers(this.brokers)) return;
+      await new Promise((resolve) => setTimeout(resolve, ANSWER_INTERVAL_MS));
+    }
+    throw new Error(
+      exited ? "Kafka stopped at once: a port may be taken." : "Kafka did not start within 60 s.",
+    );
+  }
+
+  /** Stops the broker as an operator would: it hands over and closes its files. Its data stays. */
+  async stop(): Promise<void> {
+    await this.#end("SIGTERM");
+  }
+
+  /** Stops the broker as a crash would. Its data stays. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  async #end(signal: Deno.Signal): Promise<void> {
+    const process = this.#process;
+    this.#process = null;
+    try {
+      process?.kill(signal);
+    } catch {
+      // It has stopped by itself.
+    }
+    await process?.status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
+
+/** Timeouts are short, so that what a restart makes a client wait for is not the broker's. */
+function serverProperties(folder: string, { plain, sasl, tls, controller }: Ports): string {
+  const { username, password } = SASL_USER;
+  const scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+  const users =
+    `org.apache.kafka.common.security.plain.PlainLoginModule required user_${username}="${password}";`;
+  const lines = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.quorum.voters": `1@127.0.0.1:${controller}`,
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAIN",
+    "listeners":
+      `PLAIN://127.0.0.1:${plain},USER://127.0.0.1:${sasl},SECURE://127.0.0.1:${tls},CONTROLLER://127.0.0.1:${controller}`,
+    "listener.security.protocol.map":
+      "PLAIN:PLAINTEXT,USER:SASL_PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT",
+    "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
+    ...Object.fromEntries(["user", "secure"].flatMap((listener) => [
+      [`listener.name.${listener}.plain.sasl.jaas.config`, users],
+      [`listener.name.${listener}.scram-sha-256.sasl.jaas.config`, scram],
+      [`listener.name.${listener}.scram-sha-512.sasl.jaas.config`, scram],
+    ])),
+    "listener.name.secure.ssl.keystore.location": `${folder}/broker.p12`,
+    "listener.name.secure.ssl.keystore.password": STORE_PASSWORD,
+    "log.dirs": `${folder}/logs`,
+    "auto.create.topics.enable": "false",
+    "num.partitions": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "log.cleaner.enable": "false",
+    "log.retention.check.interval.ms": "1000",
+  };
+  return Object.entries(lines).map(([name, value]) => `${name}=${value}\n`).join("");
+}
+
+/** Whether a broker answers at `brokers`. */
+async function answers(brokers: string): Promise<boolean> {
+  const kafka = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING, retry: { retries: 0 } });
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    return (await admin.describeCluster()).brokers.length > 0;
+  } catch {
+    return false;
+  } finally {
+    await admin.disconnect().catch(() => {});
+  }
+}
+
+let shared: Promise<KafkaBroker> | null = null;
+
+/** The broker that the tests of one file share; started with the first call. */
+export function sharedBroker(): Promise<KafkaBroker> {
+  return shared ??= KafkaBroker.start();
+}
+
+/** `host:port` of the environment's brokers, or of the shared one. */
+export async function kafkaBrokers(): Promise<string> {
+  return Deno.env.get("KAFKA_BROKERS") || (await sharedBroker()).brokers;
+}
+
+/** Ends the shared broker; for `Deno.test.afterAll`. */
+export async function stopKafka(): Promise<void> {
+  const broker = await shared?.catch(() => null);
+  shared = null;
+  await broker?.[Symbol.asyncDispose]();
+}
+
+let topics = 0;
+
+/** A topic name that no other test has, also on brokers that outlive the run. */
+export function newTopic(): string {
+  return `test-${topics++}-${crypto.randomUUID()}`;
+}
