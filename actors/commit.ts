@@ -1,11 +1,5 @@
 /** From a sealed epoch's parts to what the lake gets: rows in the order of the log, and the commit's record. PURE. */
-import {
-  cellAt,
-  type ColumnBatch,
-  type ColumnKind,
-  gatherRows,
-  type RowRef,
-} from "../schema/column_batch.ts";
+import { cellAt, type ColumnBatch, type ColumnKind } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
 import {
   DEAD_LETTER_COLUMNS,
@@ -14,6 +8,7 @@ import {
   SEMANTICS_VERSION,
 } from "../schema/epoch.ts";
 import { SESSION_KINDS, sessionColumnIndex } from "../schema/session.ts";
+import { allRows, takeRows } from "../schema/take_rows.ts";
 import type { DeadLetterReason } from "../schema/user_event.ts";
 import type { PartitionAdvance } from "../sinks/sink.ts";
 import type { Epoch } from "./epoch.ts";
@@ -40,16 +35,14 @@ function inLogOrder(
   partitionColumn: number,
   offsetColumn: number,
 ): ColumnBatch {
-  const refs: (RowRef & { partition: number; offset: number })[] = [];
-  batches.forEach(({ rows, columns }, batch) => {
-    for (let row = 0; row < rows; row++) {
-      const partition = cellAt(columns[partitionColumn]!, row) as number;
-      const offset = cellAt(columns[offsetColumn]!, row) as number;
-      refs.push({ batch, row, partition, offset });
-    }
-  });
-  refs.sort((a, b) => a.partition - b.partition || a.offset - b.offset);
-  return gatherRows(kinds, batches, refs);
+  const { batch, row } = allRows(batches);
+  const number = (column: number, i: number) =>
+    cellAt(batches[batch[i]!]!.columns[column]!, row[i]!) as number;
+  const partitions = Float64Array.from(row, (_, i) => number(partitionColumn, i));
+  const offsets = Float64Array.from(row, (_, i) => number(offsetColumn, i));
+  const order = Uint32Array.from(row, (_, i) => i)
+    .sort((a, b) => partitions[a]! - partitions[b]! || offsets[a]! - offsets[b]!);
+  return takeRows(kinds, batches, { batch: order.map((i) => batch[i]!), row: order.map((i) => row[i]!) });
 }
 
 /** What the commit says besides its files. */

@@ -277,25 +277,6 @@ export function cellAt(column: Column, row: number): Cell {
   }
 }
 
-/** One row of a batch, by position in `batches`. */
-export interface RowRef {
-  readonly batch: number;
-  readonly row: number;
-}
-
-/** The rows that `refs` names, in that order, as a new batch. All of `batches` have the columns of `kinds`. */
-export function gatherRows(
-  kinds: readonly ColumnKind[],
-  batches: readonly ColumnBatch[],
-  refs: readonly RowRef[],
-): ColumnBatch {
-  const builder = new ColumnBatchBuilder(kinds);
-  for (const { batch, row } of refs) {
-    builder.push(batches[batch]!.columns.map((column) => cellAt(column, row)));
-  }
-  return builder.finish();
-}
-
 /** The buffers to hand over when a batch is posted to another thread: it can't be used here afterwards. */
 export function transferList(batch: ColumnBatch): ArrayBuffer[] {
   const buffers: ArrayBuffer[] = [];

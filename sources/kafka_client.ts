@@ -92,12 +92,15 @@ function saslOptions({ mechanism, username, password }: KafkaSasl) {
   }
 }
 
+/** Each answer with an error code, also those that kafkajs then handles; what it can't handle comes back as an error. */
+const ANSWERS = /^Response /;
+
 /** kafkajs's warnings and errors as sentences, each at most once a minute. */
 function sentenceLogger({ now, notice }: KafkaConnection): (entry: LogEntry) => void {
   const saidAt = new Map<string, number>();
   return ({ namespace, log }) => {
     const { message, error, broker } = log as LogEntry["log"] & { error?: unknown; broker?: string };
-    if (EXPECTED_WARNINGS.has(message)) return;
+    if (EXPECTED_WARNINGS.has(message) || ANSWERS.test(message)) return;
     const cause = typeof error === "string" && !message.includes(error) ? ` (${error})` : "";
     const text = `Kafka${broker ? ` at ${broker}` : ""}: ${message}${cause} [${namespace || "client"}]`;
     if (now() - (saidAt.get(text) ?? -Infinity) < REPEAT_MS) return;

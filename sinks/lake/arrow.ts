@@ -26,7 +26,7 @@ import type {
   VarBytes,
 } from "../../schema/column_batch.ts";
 import { assertNever, invariant, SinkError } from "../../schema/errors.ts";
-import { nullColumn, takeRows } from "./take_rows.ts";
+import { nullColumn, takeRows } from "../../schema/take_rows.ts";
 
 /** A column of a Parquet file. */
 export interface ColumnSpec {

@@ -41,7 +41,7 @@ import {
   splitByDate,
 } from "./session_files.ts";
 import { readInSlices } from "./slices.ts";
-import { takeRows } from "./take_rows.ts";
+import { takeRows } from "../../schema/take_rows.ts";
 
 /** The Delta table's root in the store. */
 export const TABLE_ROOT = "sessions/";

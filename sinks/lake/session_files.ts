@@ -6,7 +6,7 @@ import { SESSION_COLUMNS, SESSION_KINDS, sessionColumnIndex } from "../../schema
 import { type ColumnSpec, fromArrow, toArrow } from "./arrow.ts";
 import { PARTITION_COLUMN } from "./delta_schema.ts";
 import { decodeParquet, encodeParquet } from "./parquet.ts";
-import { allRows, type RowSelection, takeRows } from "./take_rows.ts";
+import { allRows, type RowSelection, takeRows } from "../../schema/take_rows.ts";
 
 /** What a reader of the table gets: the columns of the files, and the partition column (`YYYY-MM-DD`). */
 export const TABLE_COLUMNS: readonly ColumnSpec[] = [

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { gatherRows } from "../support/gather_rows.ts";
 import {
   type Cell,
   cellAt,
   type ColumnBatch,
   ColumnBatchBuilder,
   type ColumnKind,
-  gatherRows,
   transferList,
 } from "../../schema/column_batch.ts";
 import { AssertionError } from "../../schema/errors.ts";

@@ -1,7 +1,4 @@
-/**
- * Reads Prometheus's text format with a parser that is not prom-client's: it takes a metric's samples apart again, and
- * refuses what is not in the format.
- */
+/** Reads Prometheus's text format with parsers that are not prom-client's. */
 import parse from "parse-prometheus-text-format";
 
 interface Family {
@@ -10,9 +7,6 @@ interface Family {
   readonly metrics: readonly {
     readonly value?: string;
     readonly labels?: Readonly<Record<string, string>>;
-    readonly buckets?: Readonly<Record<string, string>>;
-    readonly count?: string;
-    readonly sum?: string;
   }[];
 }
 
@@ -27,7 +21,7 @@ export interface ParsedHistogram {
 export class Exposition {
   readonly #families: ReadonlyMap<string, Family>;
 
-  constructor(text: string) {
+  constructor(private readonly text: string) {
     const families = parse(text) as Family[];
     this.#families = new Map(families.map((family) => [family.name, family]));
   }
@@ -46,15 +40,23 @@ export class Exposition {
     return matching.length === 0 ? null : matching.reduce((sum, { value }) => sum + Number(value), 0);
   }
 
+  /** The series of a histogram that has these labels; null where there is none. The library merges all of them. */
   histogram(name: string, labels: Readonly<Record<string, string>> = {}): ParsedHistogram | null {
-    const [metric] = this.#matching(name, labels);
-    if (metric?.buckets === undefined) return null;
-    const bound = (le: string) => le === "+Inf" ? Infinity : Number(le);
-    return {
-      buckets: new Map(Object.entries(metric.buckets).map(([le, count]) => [bound(le), Number(count)])),
-      count: Number(metric.count),
-      sum: Number(metric.sum),
-    };
+    const buckets = new Map<number, number>();
+    const rest = new Map<string, number>();
+    const samples = this.text.matchAll(
+      new RegExp(`^${name}_(bucket|sum|count)(?:\\{(.*)\\})? (\\S+)$`, "gm"),
+    );
+    for (const [, part, written = "", value] of samples) {
+      const found = Object.fromEntries(
+        [...written.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, text]) => [key, text]),
+      );
+      if (Object.entries(labels).some(([label, wanted]) => found[label] !== wanted)) continue;
+      if (part !== "bucket") rest.set(part!, Number(value));
+      else buckets.set(found.le === "+Inf" ? Infinity : Number(found.le), Number(value));
+    }
+    const [count, sum] = [rest.get("count"), rest.get("sum")];
+    return count === undefined || sum === undefined ? null : { buckets, count, sum };
   }
 
   #matching(name: string, labels: Readonly<Record<string, string>>): Family["metrics"] {

@@ -1,5 +1,6 @@
 /** A Kafka broker of the tests' own: Apache Kafka from its Maven artifacts, one KRaft node; or the environment's. */
 import { Kafka, logLevel } from "kafkajs";
+import { patchKafkajs } from "../../../sources/kafka_fetch.ts";
 import { cached, runTool } from "./cache.ts";
 import { freePort } from "./ports.ts";
 
@@ -225,6 +226,7 @@ function serverProperties(folder: string, { plain, sasl, tls, controller }: Port
 
 /** Whether a broker answers at `brokers`. */
 async function answers(brokers: string): Promise<boolean> {
+  patchKafkajs();
   const kafka = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING, retry: { retries: 0 } });
   const admin = kafka.admin();
   try {

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { gatherRows } from "../../support/gather_rows.ts";
 import { Field, Int64, Schema, Table, Utf8, vectorFromArray } from "apache-arrow";
 import { wasmMemory } from "parquet-wasm";
 import {
@@ -7,12 +8,11 @@ import {
   type ColumnBatch,
   ColumnBatchBuilder,
   type ColumnKind,
-  gatherRows,
 } from "../../../schema/column_batch.ts";
 import { SinkError } from "../../../schema/errors.ts";
 import { type ColumnSpec, fromArrow, toArrow } from "../../../sinks/lake/arrow.ts";
 import { decodeParquet, encodeParquet } from "../../../sinks/lake/parquet.ts";
-import { takeRows } from "../../../sinks/lake/take_rows.ts";
+import { takeRows } from "../../../schema/take_rows.ts";
 
 const SPECS: readonly ColumnSpec[] = ([
   "utf8",

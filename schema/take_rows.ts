@@ -1,15 +1,6 @@
-/**
- * Rows of column batches by position, column by column and without a value per cell: what `gatherRows` of
- * `schema/column_batch.ts` does plainly, at the speed that large epochs need.
- */
-import type {
-  Column,
-  ColumnBatch,
-  ColumnKind,
-  PageEventColumns,
-  VarBytes,
-} from "../../schema/column_batch.ts";
-import { assertNever } from "../../schema/errors.ts";
+/** Rows of column batches by position: column by column and without a value per cell, so that large epochs stay cheap. */
+import type { Column, ColumnBatch, ColumnKind, PageEventColumns, VarBytes } from "./column_batch.ts";
+import { assertNever } from "./errors.ts";
 
 /** Which rows to take: item `i` is row `row[i]` of batch `batch[i]`. */
 export interface RowSelection {
