@@ -24,12 +24,12 @@ import {
   type Snapshot,
   transition,
 } from "./epoch.ts";
+import { EpochReporter } from "./epoch_reporter.ts";
 import { Follower } from "./follower.ts";
 import type { Channel } from "./mailbox.ts";
 import { Meter } from "./meter.ts";
 import type {
   ActorReport,
-  EpochReport,
   IngestCommand,
   IngestReport,
   PipelineSummary,
@@ -84,10 +84,9 @@ export class Coordinator {
   readonly #closeAskedAt = new Map<number, number>();
   #replayedBarriers = 0;
   #deltaVersion = -1;
-  #lastCloseAt = 0;
+  #reporter!: EpochReporter;
   /** Checkpoints are written one after another, off the commits' path. */
   #checkpointing: Promise<void> = Promise.resolve();
-  readonly #total = { epochs: 0, sessions: 0, events: 0, deadLetters: 0 };
 
   constructor(private readonly deps: CoordinatorDeps) {
     this.#meter = new Meter(deps.clock);
@@ -108,7 +107,7 @@ export class Coordinator {
     }
     this.#follower.run().catch(this.#ended.reject);
     this.deps.report({ type: "ready" });
-    this.#lastCloseAt = this.deps.clock.monotonic();
+    this.#reporter = new EpochReporter(this.deps.clock, this.deps.report);
     this.#epochs = epochs;
     this.#early.splice(0).forEach((event) => this.#apply(event));
     if (!mode.untilEnd) this.#tick(config.epochIntervalMs).catch(this.#ended.reject);
@@ -120,7 +119,7 @@ export class Coordinator {
       watching.abort();
     }
     this.deps.report({ type: "stats", stats: this.#stats(epochs) });
-    return this.#total;
+    return this.#reporter.summary;
   }
 
   /** Until `signal` aborts: asks the sinks whether they are there, and says what is counted. */
@@ -299,7 +298,6 @@ export class Coordinator {
     }
     this.#deltaVersion = outcome.version;
     const commitMs = clock.monotonic() - sealedAt;
-    const report = this.#report(epoch, outcome.version, staged, commitMs);
     const partitions = epoch.seals.flatMap(({ partitions }) => partitions);
     this.#meter.committed({
       consumed: epoch.records,
@@ -310,36 +308,23 @@ export class Coordinator {
       conflicts: outcome.conflicts,
     });
     const closing = groupClosingTimes(epoch.seals.map(({ closingTimes }) => closingTimes));
+    const inserted = Promise.withResolvers<number>();
     this.#follower.push(outcome.version, (insertMs) => {
       this.#meter.queryable(closing);
-      this.deps.report({ type: "epoch", report: { ...report, insertMs } });
+      inserted.resolve(insertMs);
     });
+    const facts = {
+      epoch,
+      version: outcome.version,
+      sessions: rows,
+      deadLetters: deadLetters.rows,
+      commitMs,
+    };
+    this.#reporter.committed(facts, inserted.promise).catch(this.#ended.reject);
     await feedDeadLetters(this.deps.deadLetterTopic, deadLetters);
     const positions = new Map(epoch.barriers.map(({ partition, to }) => [partition, to]));
     this.deps.ingest.send({ type: "committed", epoch: epoch.number, positions });
     this.#apply({ type: "committed", epoch: epoch.number });
-  }
-
-  #report(epoch: Epoch, version: number, { rows, deadLetters }: Staged, commitMs: number): EpochReport {
-    const now = this.deps.clock.monotonic();
-    const seconds = (now - this.#lastCloseAt) / 1000;
-    this.#lastCloseAt = now;
-    this.#total.epochs++;
-    this.#total.sessions += rows;
-    this.#total.events += epoch.records;
-    this.#total.deadLetters += deadLetters.rows;
-    return {
-      epoch: epoch.number,
-      version,
-      closedBy: epoch.closedBy,
-      sessions: rows,
-      events: epoch.records,
-      eventsPerSecond: seconds > 0 ? epoch.records / seconds : 0,
-      openSessions: epoch.openSessions,
-      deadLetters: deadLetters.rows,
-      commitMs,
-      insertMs: null,
-    };
   }
 
   async #checkpoint(snapshots: readonly Snapshot[], deltaVersion: number): Promise<void> {

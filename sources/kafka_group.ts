@@ -5,7 +5,7 @@
 import type { Cluster, Consumer, EachBatchPayload, Kafka } from "kafkajs";
 import { PartitionAssigners } from "kafkajs";
 import { messageOf, SourceError } from "../schema/errors.ts";
-import { isPermanent, type KafkaConnection, kafkaError } from "./kafka_client.ts";
+import { isKafkaError, isPermanent, type KafkaConnection, kafkaError } from "./kafka_client.ts";
 
 /** What a member is told. */
 export interface GroupListener {
@@ -13,6 +13,8 @@ export interface GroupListener {
   joined(partitions: readonly number[]): void;
   /** One partition of a Fetch response; the next fetch waits for it. */
   fetched(payload: EachBatchPayload): Promise<void>;
+  /** The brokers say that they don't have the topic: for a moment after a restart, or for good. */
+  topicUnknown(): void;
   /** The membership is over and can't be had again. */
   failed(error: SourceError): void;
 }
@@ -122,9 +124,10 @@ export class GroupMember {
       const failure = kafkaError(`Reading as group '${groupId}'`, connection, error);
       reject(failure);
       this.listener.failed(failure);
-    } else if (!restarts) {
-      this.#runAgain();
+      return;
     }
+    if (isKafkaError(error, "UNKNOWN_TOPIC_OR_PARTITION")) this.listener.topicUnknown();
+    if (!restarts) this.#runAgain();
   }
 
   async #runAgain(): Promise<void> {

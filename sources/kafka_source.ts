@@ -34,6 +34,9 @@ const END_HOLDS_MS = 1_000;
 /** After a change of leaders an end may stand back for a moment: it is believed when it is still there after these. */
 const END_CHECKS = 5;
 const END_CHECK_MS = 1_000;
+/** A broker that has just started may not know its topics yet. */
+const TOPIC_CHECKS = 3;
+const TOPIC_CHECK_MS = 1_000;
 /** Longer than the group keeps a member that died. */
 const EMPTY_GROUP_MS = 15_000;
 const EMPTY_GROUP_LOOK_MS = 500;
@@ -95,6 +98,7 @@ export class KafkaSource implements Source {
     this.#member = new GroupMember(kafka, options, {
       joined: (partitions) => this.#joined(partitions),
       fetched: (payload) => this.#fetched(payload),
+      topicUnknown: () => this.#requireTopic().catch((error) => this.#fail(error)),
       failed: (error) => this.#fail(error),
     });
   }
@@ -356,10 +360,20 @@ export class KafkaSource implements Source {
 
   /** The group gave partitions to somebody else, or the topic is gone. */
   async #lost(partitions: readonly number[]): Promise<void> {
-    const exists = await topicExists(this.admin, this.topic).catch(() => true);
-    this.#fail(
-      exists ? await this.#shared(`lost the partitions ${partitions.join(", ")}`) : topicMissing(this.topic),
-    );
+    try {
+      await this.#requireTopic();
+      this.#fail(await this.#shared(`lost the partitions ${partitions.join(", ")}`));
+    } catch (error) {
+      this.#fail(kafkaError(`Reading topic '${this.topic}'`, this.options.connection, error));
+    }
+  }
+
+  /** @throws {SourceError} where the topic is gone for good; brokers that don't answer say nothing of it */
+  async #requireTopic(): Promise<void> {
+    for (let checks = 1; !await topicExists(this.admin, this.topic).catch(() => true); checks++) {
+      if (checks === TOPIC_CHECKS) throw topicMissing(this.topic);
+      await this.options.connection.sleep(TOPIC_CHECK_MS);
+    }
   }
 
   /** The group's members as `client@host`; none where the brokers don't say. */

@@ -203,8 +203,10 @@ Deno.test("Every task that runs code names its permission set, and none has all 
 Deno.test("The permission sets list the settings' variables and no others", () => {
   const variables = environmentVariables(...ALL_TABLES);
   for (const [name, { env }] of sets) {
+    // The service tests keep what they build outside the repository.
+    const others = name === "services" ? ["HOME", "SESSIONARY_CACHE"] : [];
     // Libraries that look for variables of their own find none.
-    assertEquals(env, { allow: variables, ignore: true }, name);
+    assertEquals(env, { allow: [...variables, ...others].sort(), ignore: true }, name);
   }
 });
 

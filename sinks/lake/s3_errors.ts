@@ -97,11 +97,12 @@ function adviceOn(error: unknown, place: S3Place): Advice {
   }
   if (CERTIFICATE.test(`${code} ${message}`)) {
     const text =
-      `${server} has a certificate that this machine does not trust: set DENO_CERT to a file with its ` +
+      `${server} has a certificate that this machine does not trust: set NODE_EXTRA_CA_CERTS to a file with its ` +
       "authority's certificate.";
     return { text, retryable: false };
   }
-  if (WRONG_PROTOCOL.test(`${code} ${message}`)) {
+  const isForeignAnswer = error instanceof Error && error.name === "S3Error" && code === "";
+  if (isForeignAnswer || WRONG_PROTOCOL.test(`${code} ${message}`)) {
     const text = `${server} does not speak this protocol: check the scheme (http or https) and the port.`;
     return { text, retryable: false };
   }
@@ -119,6 +120,7 @@ function adviceOn(error: unknown, place: S3Place): Advice {
  */
 export function s3Error(action: string, error: unknown, place: S3Place): SinkError {
   const { text, retryable } = adviceOn(error, place);
-  const message = `Cannot ${action}: ${messageOf(error).replace(/\.$/, "")}. ${text}`;
+  const reason = messageOf(error).replace(/\.$/, "") || "the answer says nothing that S3 says";
+  const message = `Cannot ${action}: ${reason}. ${text}`;
   return new SinkError(message, retryable, { cause: error });
 }

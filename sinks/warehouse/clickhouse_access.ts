@@ -5,6 +5,7 @@ import { Readable } from "node:stream";
 import { ChdbConnection } from "./chdb_connection.ts";
 import type { RequestSettings } from "./chdb_protocol.ts";
 import { sqlName, sqlText } from "./ddl.ts";
+import { connectionPool } from "./http_agent.ts";
 
 /** One INSERT … SELECT from the file. */
 export interface FileInsert {
@@ -68,7 +69,7 @@ function httpClient(options: HttpOptions, database: string): ClickHouseClient {
     application: "sessionary",
     compression: { response: true, request: false }, // Parquet is compressed already.
     keep_alive: { enabled: true, idle_socket_ttl: IDLE_CONNECTION_MS },
-    max_open_connections: CONNECTIONS_MAX,
+    http_agent: connectionPool(options.url, CONNECTIONS_MAX),
     log: QUIET,
   });
 }

@@ -9,7 +9,7 @@ import { withTempDir } from "../support/command_context.ts";
 import { Exposition } from "../support/exposition.ts";
 import { configOf, deltaRows, feedTopic } from "../support/pipeline_run.ts";
 
-const EVENTS = 20_000;
+const EVENTS = 4_000;
 const PROCESS = { startedMs: 0, residentBytes: 0, cpuSeconds: 0, deno: "2.9.6" };
 
 interface TruthFile {

@@ -20,31 +20,13 @@ import {
   runToEnd,
   warehouseRows,
 } from "../support/pipeline_run.ts";
+import { byPlace, comparable } from "../support/truth_rows.ts";
 
 const ACCESS_LOG = new URL("../data/access.log.gz", import.meta.url).pathname;
 
 function simulated(events: number, seed: number, truthPath?: string): SimulatedFeed {
   const { timeline, readers } = virtualTimeline(events, Date.now());
   return new SimulatedFeed(new Simulator({ seed, timeline, readers }), { events, truthPath });
-}
-
-/** A row as the truth file writes it: times as text, without what only a run decides. */
-function comparable({ created_at: _, batch_id: __, close_reason, ...row }: Row): Row {
-  const iso = (value: unknown) => new Date(value as number).toISOString();
-  const pages = (row.page_events as unknown as { timestamp: number }[])
-    .map((page) => ({ ...page, timestamp: iso(page.timestamp) }));
-  return {
-    ...row,
-    close_reason: close_reason === "session_end" ? close_reason : "drain", // or `timeout`: the truth can't know
-    session_start: iso(row.session_start),
-    session_end: iso(row.session_end),
-    page_events: pages as unknown as Row[string],
-  };
-}
-
-function byPlace(a: Row, b: Row): number {
-  return Number(a.source_partition) - Number(b.source_partition) ||
-    Number(a.first_offset) - Number(b.first_offset);
 }
 
 Deno.test("every simulated session lands in Delta, in ClickHouse and in the six views as the simulator's truth has it", () =>

@@ -159,11 +159,11 @@ Deno.test("an insert is slow by 20 s, and the program waits for it", () =>
     assertEquals(run.warnings, []);
   }));
 
-Deno.test("the server is killed in mid-stream, stays away, and is started again", async () => {
+Deno.test("the server is killed or stopped in mid-stream, stays away, and is started again", async () => {
   await using front = await ClickHouseFront.start();
-  await withPipeline("killed", {}, async ({ run }) => {
-    for (let round = 0; round < 3; round++) {
-      await front.kill();
+  await withPipeline("killed and stopped", {}, async ({ run }) => {
+    for (const end of [() => front.kill(), () => front.stop(), () => front.kill()]) {
+      await end();
       await run.untilCommits(2);
       await front.start();
       await run.untilInserted(2);

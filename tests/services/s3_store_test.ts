@@ -287,6 +287,21 @@ Deno.test("S3Store: a server that ignores the condition of a put is refused at s
     assertEquals(await direct.list(""), []);
   }));
 
+Deno.test("S3Store: a server that is no S3, or wants https, is told as that", () =>
+  behindProxy(async ({ proxied, proxy }) => {
+    proxy.rule = () => ({
+      type: "answer",
+      status: 400,
+      body: "Client sent an HTTP request to an HTTPS server.\n",
+    });
+    const error = await failure(() => proxied.prepare());
+    assertMatch(
+      error.message,
+      /S3_ENDPOINT http:.* does not speak this protocol: check the scheme \(http or https\)/,
+    );
+    assertFalse(error.retryable);
+  }));
+
 Deno.test("S3Store: a server that does not know the condition of a put is refused at start", () =>
   behindProxy(async ({ proxied, proxy }) => {
     const body = "<Error><Code>NotImplemented</Code><Message>A header you provided</Message></Error>";

@@ -1,5 +1,5 @@
 /** What every source must do, run over the embedded log and over Kafka. */
-import { assert, assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } from "@std/assert";
 import { SourceError } from "../../schema/errors.ts";
 import type { ProducedRecord, Producer, RecordPosition, Source } from "../../sources/source.ts";
 import { keyFor, record, textsOf } from "./log_support.ts";
@@ -162,13 +162,13 @@ export function sourceContract(name: string, make: () => Promise<SourceWorld>): 
   test("a seek below the start or beyond the end is refused with both numbers, and nothing is reset", async (world) => {
     const { source, producer } = world;
     await producer.send(recordsOf(numbered(5, KEYS[0]!)));
-    await assertRejects(() => source.seek(0, 6), SourceError, "at offset 6, but the log");
-    await assertRejects(() => source.seek(0, 6), SourceError, "ends at 5");
+    const beyond = await assertRejects(() => source.seek(0, 6), SourceError, "at offset 6, but the log");
+    assertMatch((beyond as SourceError).message, /ends at 5\b/);
     await producer.send(recordsOf(numbered(5, KEYS[0]!)));
     await world.removeBefore(0, 5);
     assertEquals((await source.ranges())[0], { partition: 0, start: 5, end: 10 });
-    await assertRejects(() => source.seek(0, 4), SourceError, "at offset 4, but the log");
-    await assertRejects(() => source.seek(0, 4), SourceError, "begins at 5");
+    const below = await assertRejects(() => source.seek(0, 4), SourceError, "at offset 4, but the log");
+    assertMatch((below as SourceError).message, /begins at 5\b/);
     assertEquals(await source.recordAt(0, 4), null);
     await source.seek(0, 5);
     assertEquals((await readToEnd(source, 1)).size, 5);

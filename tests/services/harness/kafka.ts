@@ -43,6 +43,9 @@ interface Ports {
   readonly plain: number;
   readonly sasl: number;
   readonly tls: number;
+  /** Where the broker listens for a proxy, and where clients are told to find it. */
+  readonly proxied: number;
+  readonly proxy: number;
   readonly controller: number;
 }
 
@@ -71,6 +74,11 @@ export class KafkaBroker implements AsyncDisposable {
     return `127.0.0.1:${this.ports.tls}`;
   }
 
+  /** The port that a proxy forwards to, and the one that it must listen on: the broker tells clients so. */
+  get proxyPorts(): { readonly broker: number; readonly proxy: number } {
+    return { broker: this.ports.proxied, proxy: this.ports.proxy };
+  }
+
   /** The certificate of the TLS listener, PEM. */
   get caPath(): string {
     return `${this.folder}/broker.pem`;
@@ -80,8 +88,10 @@ export class KafkaBroker implements AsyncDisposable {
   static async start(): Promise<KafkaBroker> {
     const jars = await kafkaJars();
     for (let tries = 1;; tries++) {
-      const [plain, sasl, tls, controller] = [freePort(), freePort(), freePort(), freePort()];
-      const broker = new KafkaBroker(jars, await Deno.makeTempDir(), { plain, sasl, tls, controller });
+      const [plain, sasl, tls] = [freePort(), freePort(), freePort()];
+      const [proxied, proxy, controller] = [freePort(), freePort(), freePort()];
+      const ports = { plain, sasl, tls, proxied, proxy, controller };
+      const broker = new KafkaBroker(jars, await Deno.makeTempDir(), ports);
       try {
         await broker.#prepare();
         await broker.startAgain();
@@ -120,11 +130,8 @@ export class KafkaBroker implements AsyncDisposable {
   /** Runs one of Kafka's own command line tools to its end; returns what it printed. */
   async tool(main: string, args: readonly string[], stdin?: Uint8Array): Promise<string> {
     const child = this.#java(main, args, stdin === undefined ? "null" : "piped");
-    if (stdin !== undefined) {
-      const writer = child.stdin.getWriter();
-      await writer.write(stdin);
-      await writer.close();
-    }
+    const written = stdin === undefined ? null : new Blob([stdin as BlobPart]).stream().pipeTo(child.stdin);
+    written?.catch(() => {}); // A tool that ends before it has read all says why.
     const { success, stdout, stderr } = await child.output();
     const [out, problems] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
     if (!success) {
@@ -185,22 +192,24 @@ export class KafkaBroker implements AsyncDisposable {
   }
 }
 
-/** Timeouts are short, so that what a restart makes a client wait for is not the broker's. */
-function serverProperties(folder: string, { plain, sasl, tls, controller }: Ports): string {
+function serverProperties(folder: string, ports: Ports): string {
   const { username, password } = SASL_USER;
   const scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
   const users =
     `org.apache.kafka.common.security.plain.PlainLoginModule required user_${username}="${password}";`;
+  const { plain, sasl, tls, proxied, proxy, controller } = ports;
+  const at = (port: number) => `://127.0.0.1:${port}`;
+  const open = `PLAIN${at(plain)},USER${at(sasl)},SECURE${at(tls)}`;
   const lines = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.quorum.voters": `1@127.0.0.1:${controller}`,
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAIN",
-    "listeners":
-      `PLAIN://127.0.0.1:${plain},USER://127.0.0.1:${sasl},SECURE://127.0.0.1:${tls},CONTROLLER://127.0.0.1:${controller}`,
+    "listeners": `${open},PROXIED${at(proxied)},CONTROLLER${at(controller)}`,
+    "advertised.listeners": `${open},PROXIED${at(proxy)}`,
     "listener.security.protocol.map":
-      "PLAIN:PLAINTEXT,USER:SASL_PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT",
+      "PLAIN:PLAINTEXT,USER:SASL_PLAINTEXT,SECURE:SASL_SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
     ...Object.fromEntries(["user", "secure"].flatMap((listener) => [
       [`listener.name.${listener}.plain.sasl.jaas.config`, users],

@@ -143,6 +143,35 @@ Deno.test("requests share connections, and at most ten are open at once", () =>
     assert(connections() <= 10, `${connections()} connections`);
   }));
 
+/** A server that answers `answers` requests of a connection, and then closes it instead of answering. */
+async function closeInstead(listener: Deno.TcpListener, answers: number): Promise<void> {
+  for await (const connection of listener) {
+    const buffer = new Uint8Array(65_536);
+    for (let left = answers;; left--) {
+      let request = "";
+      // Bodies are chunked: the last chunk is the end.
+      while (!request.endsWith("0\r\n\r\n")) {
+        request += new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+      }
+      if (left === 0) break;
+      await connection.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    }
+    connection.close();
+  }
+}
+
+Deno.test("a connection that the server closes instead of answering fails its request at once, new or reused", async () => {
+  for (const answers of [0, 1, 5]) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    void closeInstead(listener, answers).catch(() => {}); // Ends with the listener.
+    const { client } = accessTo(`http://127.0.0.1:${listener.addr.port}`);
+    for (let i = 0; i < answers; i++) await client.command({ query: "SELECT 1" });
+    const error = await assertRejects(() => client.command({ query: "SELECT 1" }));
+    assertEquals(failureCode(error), "ECONNRESET"); // Not the timeout.
+    await client.close();
+  }
+});
+
 Deno.test("a failure under way is a sentence that says whether it is tried again", () =>
   withServer(
     () => "Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)",
