@@ -195,6 +195,12 @@ function checkRelations(config: Config, origins: Origins<typeof SETTINGS>): stri
         "set METRICS_PORT, or unset METRICS_HOST.",
     );
   }
+  if (config.clickhouseTlsCa !== null && !config.clickhouseUrl?.startsWith("https:")) {
+    problems.push(
+      "CLICKHOUSE_TLS_CA is set, but CLICKHOUSE_URL does not begin with https://, and nothing is encrypted: " +
+        "change CLICKHOUSE_URL, or unset CLICKHOUSE_TLS_CA.",
+    );
+  }
   problems.push(...checkKafka(config, origins), ...checkObjectStore(config, origins));
   return problems;
 }

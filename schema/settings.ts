@@ -232,6 +232,14 @@ export const SETTINGS = {
     /^[A-Za-z_][A-Za-z0-9_]{0,62}$/,
     "1 to 63 letters, digits or underscores, not a digit first",
   ),
+  clickhouseTlsCa: path(
+    {
+      env: "CLICKHOUSE_TLS_CA",
+      group: CLICKHOUSE,
+      doc: "PEM file of authorities to trust; the well-known ones by default",
+    },
+    null,
+  ),
   clickhouseTimeoutMs: duration(
     {
       env: "CLICKHOUSE_TIMEOUT",

@@ -36,6 +36,8 @@ export interface HttpOptions {
   readonly database: string;
   /** How long the server may be silent before a request fails, milliseconds. */
   readonly requestTimeoutMs: number;
+  /** PEM of the authorities to trust; the well-known ones by default. */
+  readonly tlsCa?: string | null;
 }
 
 /** The embedded ClickHouse, by a port that `chdb_worker.ts` serves. */
@@ -69,7 +71,7 @@ function httpClient(options: HttpOptions, database: string): ClickHouseClient {
     application: "sessionary",
     compression: { response: true, request: false }, // Parquet is compressed already.
     keep_alive: { enabled: true, idle_socket_ttl: IDLE_CONNECTION_MS },
-    http_agent: connectionPool(options.url, CONNECTIONS_MAX),
+    http_agent: connectionPool(options.url, CONNECTIONS_MAX, options.tlsCa ?? null),
     log: QUIET,
   });
 }

@@ -44,7 +44,10 @@ export async function pingClickHouse(access: ClickHouseAccess): Promise<void> {
 }
 
 /** The failure of the first request as a sentence for the person who set the settings. */
-export function firstContactError({ location, database }: ClickHouseAccess, error: unknown): SinkError {
+export function firstContactError(
+  { location, database }: Pick<ClickHouseAccess, "location" | "database">,
+  error: unknown,
+): SinkError {
   const said = reason(error);
   const code = failureCode(error);
   const options = { cause: error };
@@ -59,6 +62,14 @@ export function firstContactError({ location, database }: ClickHouseAccess, erro
     return new SinkError(
       `ClickHouse at ${location} doesn't let CLICKHOUSE_USER use or create the database '${database}' ` +
         `(CLICKHOUSE_DATABASE): ${said}.`,
+      false,
+      options,
+    );
+  }
+  if (/certificate|CERT_/i.test(`${code} ${said}`)) {
+    return new SinkError(
+      `ClickHouse at ${location} has a certificate that isn't trusted: ${said}; name its authority in ` +
+        `CLICKHOUSE_TLS_CA, or check CLICKHOUSE_URL.`,
       false,
       options,
     );

@@ -37,8 +37,10 @@ class HttpsPool extends HttpsAgent {
  * A pool for the server at `url`, by its protocol.
  *
  * @param connections requests at once at most; others wait for a connection
+ * @param tlsCa PEM of the authorities to trust; null: the well-known ones
  */
-export function connectionPool(url: string, connections: number): HttpAgent {
+export function connectionPool(url: string, connections: number, tlsCa: string | null): HttpAgent {
   const options: AgentOptions = { keepAlive: true, maxSockets: connections };
-  return new URL(url).protocol === "https:" ? new HttpsPool(options) : new HttpPool(options);
+  if (new URL(url).protocol !== "https:") return new HttpPool(options);
+  return new HttpsPool(tlsCa === null ? options : { ...options, ca: tlsCa });
 }

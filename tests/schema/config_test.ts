@@ -54,6 +54,7 @@ Deno.test("Without flags and variables every setting has its documented default"
     clickhouseUser: "default",
     clickhousePassword: null,
     clickhouseDatabase: "default",
+    clickhouseTlsCa: null,
     clickhouseTimeoutMs: 60_000,
     httpHost: "127.0.0.1",
     httpPort: 8400,
@@ -123,6 +124,10 @@ Deno.test("Settings that do not go together are refused with both values", () =>
   assertMatch(
     problems({ EVENTS_RETENTION: "1m", EPOCH_INTERVAL: "1m" })[0]!,
     /^EVENTS_RETENTION \(1m\) must be at least 15 times EPOCH_INTERVAL \(15m\)/,
+  );
+  assertMatch(
+    problems({ CLICKHOUSE_TLS_CA: "ca.pem", CLICKHOUSE_URL: "http://server:8123" })[0]!,
+    /^CLICKHOUSE_TLS_CA is set, but CLICKHOUSE_URL does not begin with https/,
   );
   assertMatch(problems({ CLICKHOUSE_USER: "me" })[0]!, /^CLICKHOUSE_USER is set, but CLICKHOUSE_URL is not/);
 });

@@ -116,34 +116,30 @@ Deno.test("a broker that is killed while it is produced to at full speed stores 
 
 Deno.test("dead letters go to the .dlq topic with their bytes, their key, and headers that say why and whence", () =>
   withTempDir(async (dir) => {
-    const { brokers } = await sharedBroker();
-    const config = kafkaConfig(`${dir}/data`, brokers);
+    const broker = await sharedBroker();
+    const config = kafkaConfig(`${dir}/data`, broker.brokers);
     const producer = await openProducer(config, systemClock);
-    const [position] = await producer.send([record("a key", "not an event \u0000")]);
+    const [position] = await producer.send([record("a key", "not an event \u0001")]);
     await producer.close();
     await runToEnd(config);
-    const consumer = plainKafka(brokers).consumer({ groupId: newTopic() });
-    await consumer.connect();
-    await consumer.subscribe({ topic: deadLetterTopicOf(config.topic), fromBeginning: true });
-    const letter = Promise.withResolvers<{ key: string; value: string; headers: Record<string, string> }>();
-    await consumer.run({
-      eachMessage: ({ message: { key, value, headers = {} } }) => {
-        const texts = Object.entries(headers).map(([name, text]) => [name, String(text)]);
-        letter.resolve({ key: String(key), value: String(value), headers: Object.fromEntries(texts) });
-        return Promise.resolve();
-      },
-    });
-    const { key, value, headers } = await letter.promise;
-    await consumer.disconnect();
-    assertEquals([key, value], ["a key", "not an event \u0000"]);
-    const { partition, offset } = position!;
-    assertEquals(headers.reason, "not_json");
-    assertEquals([headers.topic, headers.partition, headers.offset], [
-      config.topic,
-      `${partition}`,
-      `${offset}`,
+    const printed = ["print.headers=true", "print.key=true", "headers.separator=|"].flatMap((property) => [
+      "--property",
+      property,
     ]);
-    assertEquals(headers.id, `${config.topic}-${partition}-${offset}`);
+    const one = ["--from-beginning", "--max-messages", "1", "--timeout-ms", "30000"];
+    const topic = ["--bootstrap-server", broker.brokers, "--topic", deadLetterTopicOf(config.topic)];
+    const consumer = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+    const [headersText, key, value] = (await broker.tool(consumer, [...topic, ...one, ...printed])).trim()
+      .split("\t");
+    assertEquals([key, value], ["a key", "not an event \u0001"]);
+    const headers = new Map(headersText!.split("|").map((pair) => pair.split(/:(.*)/) as [string, string]));
+    const { partition, offset } = position!;
+    assertEquals(headers.get("reason"), "invalid_json");
+    assertEquals(headers.get("id"), `${config.topic}-${partition}-${offset}`);
+    assertEquals(
+      ["topic", "partition", "offset"].map((name) => headers.get(name)),
+      [config.topic, `${partition}`, `${offset}`],
+    );
   }));
 
 Deno.test("a pipeline whose brokers are not there does not start, and names KAFKA_BROKERS", () =>

@@ -1,8 +1,10 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { resolveConfig } from "../../../schema/config.ts";
 import { SinkError } from "../../../schema/errors.ts";
 import { type ClickHouseAccess, httpAccess } from "../../../sinks/warehouse/clickhouse_access.ts";
 import { createWarehouse } from "../../../sinks/warehouse/clickhouse_warehouse.ts";
-import { openDatabase } from "../../../sinks/warehouse/database.ts";
+import { firstContactError, openDatabase } from "../../../sinks/warehouse/database.ts";
+import { openAccess } from "../../../sinks/warehouse/open.ts";
 import { failureCode, prospectOf, warehouseError } from "../../../sinks/warehouse/warehouse_errors.ts";
 
 /** A request as a ClickHouse server sees it. */
@@ -211,4 +213,19 @@ Deno.test("what may pass by itself is tried again, what must be mended is not, a
     warehouseError("do it", "here", withCode("516")).message,
     "It is not tried again: check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD.",
   );
+});
+
+Deno.test("authorities that can't be read, and a certificate that nobody vouches for, name CLICKHOUSE_TLS_CA", () => {
+  const env = { CLICKHOUSE_URL: "https://127.0.0.1:1", CLICKHOUSE_TLS_CA: "/nowhere/ca.pem" };
+  const { config } = resolveConfig({ flags: {}, env });
+  assertThrows(
+    () => openAccess(config, null),
+    SinkError,
+    "CLICKHOUSE_TLS_CA must be a PEM file that can be read",
+  );
+  const untrusted = Object.assign(new Error("unable to verify the first certificate"), {
+    code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  });
+  const { message } = firstContactError({ location: "https://here", database: "news" }, untrusted);
+  assertStringIncludes(message, "name its authority in CLICKHOUSE_TLS_CA");
 });
