@@ -3,6 +3,7 @@
  * No IO: whoever calls has read the environment and the files.
  */
 import { UserError } from "./errors.ts";
+import { KAFKA_SETTINGS } from "./kafka_settings.ts";
 import { CHECKPOINTS_KEPT, EPOCHS_PER_CHECKPOINT } from "./limits.ts";
 import {
   constraintOf,
@@ -229,15 +230,7 @@ function checkKafka(config: Config, origins: Origins<typeof SETTINGS>): string[]
       SETTINGS[name].env
     }.`;
   if (config.kafkaBrokers === null) {
-    const reaching = [
-      "kafkaGroup",
-      "kafkaClientId",
-      "kafkaTls",
-      "kafkaTlsCa",
-      "kafkaSaslMechanism",
-      "kafkaSaslUsername",
-      "kafkaSaslPassword",
-    ] as const;
+    const reaching = Object.keys(KAFKA_SETTINGS) as (keyof typeof KAFKA_SETTINGS)[];
     return reaching.filter(isSet).map((name) => needs(name, brokers, "the embedded log is used"));
   }
   const problems: string[] = [];

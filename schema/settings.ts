@@ -1,4 +1,5 @@
 /** The tables of settings: the pipeline's, and each command's own. Everything a setting is stands here once. */
+import { KAFKA_HEADING, KAFKA_SETTINGS } from "./kafka_settings.ts";
 import { COUNTER_MAX, SESSION_ACTORS_MAX } from "./limits.ts";
 import {
   choice,
@@ -17,7 +18,6 @@ import {
 } from "./setting.ts";
 
 const DATA = "Data and topic:";
-const KAFKA = "Kafka:";
 const PIPELINE = "Pipeline:";
 const SESSIONS = "Session semantics:";
 const OBJECT_STORE = "Object store:";
@@ -27,7 +27,7 @@ const SERVICE = "Web and logging:";
 /** The groups of which `produce` and `query` take flags; the other commands take all. */
 export const GROUPS = {
   data: DATA,
-  kafka: KAFKA,
+  kafka: KAFKA_HEADING,
   objectStore: OBJECT_STORE,
   clickhouse: CLICKHOUSE,
   service: SERVICE,
@@ -62,49 +62,7 @@ export const SETTINGS = {
     "1m",
     "3650d",
   ),
-  kafkaBrokers: text(
-    {
-      env: "KAFKA_BROKERS",
-      group: KAFKA,
-      doc: "brokers to begin with, host:port with commas between; without it the embedded log is used",
-    },
-    null,
-    /^[^\s,:/@]+:\d{1,5}(,[^\s,:/@]+:\d{1,5})*$/,
-    "host:port, with commas between several and without spaces",
-  ),
-  kafkaGroup: text(
-    { env: "KAFKA_GROUP", group: KAFKA, doc: "consumer group; the pipeline's name by default" },
-    null,
-    /^[A-Za-z0-9._-]{1,240}$/,
-    "1 to 240 letters, digits, dots, underscores or hyphens",
-  ),
-  kafkaClientId: text(
-    { env: "KAFKA_CLIENT_ID", group: KAFKA, doc: "name of this program in the brokers' logs and quotas" },
-    "sessionary",
-    /^[A-Za-z0-9._-]{1,240}$/,
-    "1 to 240 letters, digits, dots, underscores or hyphens",
-  ),
-  kafkaTls: toggle({ env: "KAFKA_TLS", group: KAFKA, doc: "connect by TLS" }),
-  kafkaTlsCa: path(
-    {
-      env: "KAFKA_TLS_CA",
-      group: KAFKA,
-      doc: "PEM file of authorities to trust; the system's by default",
-    },
-    null,
-  ),
-  kafkaSaslMechanism: choice(
-    { env: "KAFKA_SASL_MECHANISM", group: KAFKA, doc: "how the user is proved to the brokers" },
-    "none",
-    ["none", "plain", "scram-sha-256", "scram-sha-512"],
-  ),
-  kafkaSaslUsername: text(
-    { env: "KAFKA_SASL_USERNAME", group: KAFKA, doc: "the brokers' user" },
-    null,
-    /^.+$/,
-    "a text that is not empty",
-  ),
-  kafkaSaslPassword: secret({ env: "KAFKA_SASL_PASSWORD", group: KAFKA, doc: "that user's password" }),
+  ...KAFKA_SETTINGS,
   sessionActors: integer(
     { env: "SESSION_ACTORS", group: PIPELINE, doc: "session actors, a thread each" },
     2,

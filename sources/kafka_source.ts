@@ -5,12 +5,13 @@
  */
 import type { Admin, EachBatchPayload, Kafka } from "kafkajs";
 import { invariant, SourceError } from "../schema/errors.ts";
+import { KafkaChecks } from "./kafka_checks.ts";
 import { type KafkaConnection, kafkaError, openKafka } from "./kafka_client.ts";
 import { type Codecs, loadCodecs } from "./kafka_codecs.ts";
 import { fetchedBatch, fetchedPartition } from "./kafka_fetch.ts";
 import { GroupMember } from "./kafka_group.ts";
 import { decodeFetchedRecords } from "./kafka_record_batches.ts";
-import { ensureKafkaTopic, kafkaRanges, topicExists, topicMissing } from "./kafka_topic.ts";
+import { ensureKafkaTopic } from "./kafka_topic.ts";
 import { PartitionQueue } from "./partition_queue.ts";
 import { sliceRecordBatch } from "./record_batch.ts";
 import type { PartitionRange, Poll, RecordBatch, Source } from "./source.ts";
@@ -31,16 +32,6 @@ const CHUNK_BYTES = 256 * 1024;
 const HEARTBEAT_MS = 1_000;
 /** What a fetch said of a partition's end holds so long: the next long poll comes sooner, unless there is an outage. */
 const END_HOLDS_MS = 1_000;
-/** After a change of leaders an end may stand back for a moment: it is believed when it is still there after these. */
-const END_CHECKS = 5;
-const END_CHECK_MS = 1_000;
-/** A broker that has just started may not know its topics yet. */
-const TOPIC_CHECKS = 3;
-const TOPIC_CHECK_MS = 1_000;
-/** Longer than the group keeps a member that died. */
-const EMPTY_GROUP_MS = 15_000;
-const EMPTY_GROUP_LOOK_MS = 500;
-
 interface PartitionState {
   readonly queue: PartitionQueue;
   /** The offset to be fetched next; null before the first seek. */
@@ -77,6 +68,7 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Kafk
 /** A topic's reader; made by {@linkcode openKafkaSource}. */
 export class KafkaSource implements Source {
   readonly topic: string;
+  readonly #checks: KafkaChecks;
   readonly #member: GroupMember;
   readonly #states = new Map<number, PartitionState>();
   #joins = 0;
@@ -95,45 +87,36 @@ export class KafkaSource implements Source {
     private readonly options: KafkaSourceOptions,
   ) {
     this.topic = options.topic;
+    this.#checks = new KafkaChecks(admin, options);
     this.#member = new GroupMember(kafka, options, {
       joined: (partitions) => this.#joined(partitions),
       fetched: (payload) => this.#fetched(payload),
-      topicUnknown: () => this.#requireTopic().catch((error) => this.#fail(error)),
+      topicUnknown: () => this.#checks.requireTopic().catch((error) => this.#fail(error)),
       failed: (error) => this.#fail(error),
     });
   }
 
   /** Joins the group; the partitions that it assigns are this source's. */
   async join(): Promise<void> {
-    await this.#waitForEmptyGroup();
+    await this.#checks.requireEmptyGroup();
     await this.#member.start();
-    const ranges = await kafkaRanges(this.admin, this.topic, this.options.connection);
+    const ranges = await this.#checks.ranges();
     if (ranges.length === this.#states.size) return;
-    const error = await this.#shared(`was given ${this.#states.size} of the ${ranges.length} partitions`);
+    const error = await this.#checks.shared(
+      `was given ${this.#states.size} of the ${ranges.length} partitions`,
+    );
     await this.close();
     throw error;
   }
 
-  /** A member that died is still in the group for a while; one that lives would lose its partitions by our joining. */
-  async #waitForEmptyGroup(): Promise<void> {
-    const { now, sleep } = this.options.connection;
-    const deadline = now() + EMPTY_GROUP_MS;
-    for (;;) {
-      const members = await this.#members();
-      if (members.length === 0) return;
-      if (now() >= deadline) throw await this.#shared("found others, who have the partitions");
-      await sleep(EMPTY_GROUP_LOOK_MS);
-    }
-  }
-
   async ranges(): Promise<readonly PartitionRange[]> {
-    const ranges = await kafkaRanges(this.admin, this.topic, this.options.connection);
+    const ranges = await this.#checks.ranges();
     return ranges.filter(({ partition }) => this.#states.has(partition));
   }
 
   async seek(partition: number, offset: number): Promise<void> {
     const state = this.#state(partition);
-    await this.#requireInRange(partition, offset);
+    await this.#checks.requireInRange(partition, offset);
     state.seeks++;
     state.next = offset;
     state.endSeenAt = -Infinity;
@@ -286,43 +269,11 @@ export class KafkaSource implements Source {
     this.#member.seek(partition, state.next!);
     if (state.verifying) return;
     state.verifying = true;
-    this.#requireInRange(partition, state.next!)
+    this.#checks.requireInRange(partition, state.next!)
       .catch((error) =>
         this.#fail(kafkaError(`Reading topic '${this.topic}'`, this.options.connection, error))
       )
       .finally(() => state.verifying = false);
-  }
-
-  /** @throws {SourceError} where the partition does not hold `offset`, nor end there */
-  async #requireInRange(partition: number, offset: number): Promise<void> {
-    const { sleep } = this.options.connection;
-    for (let checks = 1;; checks++) {
-      const range = (await kafkaRanges(this.admin, this.topic, this.options.connection))
-        .find((range) => range.partition === partition);
-      if (range === undefined) throw topicMissing(this.topic);
-      if (offset < range.start) throw this.#removed(partition, offset, range.start);
-      if (offset <= range.end) return;
-      if (checks === END_CHECKS) throw this.#truncated(partition, offset, range.end);
-      await sleep(END_CHECK_MS);
-    }
-  }
-
-  #removed(partition: number, offset: number, start: number): SourceError {
-    return new SourceError(
-      `Reading partition ${partition} of topic '${this.topic}' was to go on at offset ${offset}, but the log begins at ` +
-        `${start}: retention removed ${
-          start - offset
-        } records that were not read. Restore them, or start a new ` +
-        `pipeline (PIPELINE) on a new lake; give the topic a longer retention.ms in future.`,
-    );
-  }
-
-  #truncated(partition: number, offset: number, end: number): SourceError {
-    return new SourceError(
-      `Reading partition ${partition} of topic '${this.topic}' was to go on at offset ${offset}, but the log ends at ` +
-        `${end}: the brokers lost records, or the topic is another one. Restore the topic, or start a new pipeline ` +
-        `(PIPELINE) on a new lake.`,
-    );
   }
 
   /** After each join kafkajs has forgotten where it was: it is told before its first fetch. */
@@ -361,43 +312,11 @@ export class KafkaSource implements Source {
   /** The group gave partitions to somebody else, or the topic is gone. */
   async #lost(partitions: readonly number[]): Promise<void> {
     try {
-      await this.#requireTopic();
-      this.#fail(await this.#shared(`lost the partitions ${partitions.join(", ")}`));
+      await this.#checks.requireTopic();
+      this.#fail(await this.#checks.shared(`lost the partitions ${partitions.join(", ")}`));
     } catch (error) {
       this.#fail(kafkaError(`Reading topic '${this.topic}'`, this.options.connection, error));
     }
-  }
-
-  /** @throws {SourceError} where the topic is gone for good; brokers that don't answer say nothing of it */
-  async #requireTopic(): Promise<void> {
-    for (let checks = 1; !await topicExists(this.admin, this.topic).catch(() => true); checks++) {
-      if (checks === TOPIC_CHECKS) throw topicMissing(this.topic);
-      await this.options.connection.sleep(TOPIC_CHECK_MS);
-    }
-  }
-
-  /** The group's members as `client@host`; none where the brokers don't say. */
-  async #members(): Promise<readonly string[]> {
-    try {
-      const { groups } = await this.admin.describeGroups([this.options.groupId]);
-      return groups.flatMap(({ members }) =>
-        members.map(({ clientId, clientHost }) => `${clientId}@${clientHost}`)
-      );
-    } catch {
-      return [];
-    }
-  }
-
-  async #shared(what: string): Promise<SourceError> {
-    const { groupId } = this.options;
-    const members = await this.#members();
-    return new SourceError(
-      `Group '${groupId}' must have one member, and this instance ${what} of topic '${this.topic}'` +
-        `${
-          members.length > 0 ? ` (members: ${members.join(", ")})` : ""
-        }. Stop the other instance, or give this ` +
-        `one a group of its own (KAFKA_GROUP) and a pipeline of its own (PIPELINE).`,
-    );
   }
 
   #fail(error: SourceError): void {

@@ -233,3 +233,40 @@ Deno.test("A query of a folder that is not there says so, and does not make it",
     );
     assertEquals([...Deno.readDirSync(root)], []);
   }));
+
+/** A port that nobody listened on a moment ago. */
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+Deno.test("METRICS_PORT opens a second listener with metrics and health, and with nothing else", () =>
+  withTempDir(async (path) => {
+    const port = freePort();
+    const context = recordingContext();
+    const pipeline = new ScriptedPipeline();
+    const { options } = serviceOptions(path, pipeline, { METRICS_PORT: String(port) });
+    const running = runService(options, context);
+    while (context.printed.length === 0) await context.clock.sleep(1);
+    const ask = async (route: string) => {
+      const response = await fetch(`http://127.0.0.1:${port}${route}`);
+      return { status: response.status, text: await response.text() };
+    };
+    assertMatch((await ask("/metrics")).text, /^process_resident_memory_bytes [1-9]\d+$/m);
+    assertEquals((await ask("/healthz")).status, 200);
+    assertEquals((await ask("/api/query/sessions")).status, 404);
+    pipeline.drain();
+    await running;
+    await assertRejects(() => fetch(`http://127.0.0.1:${port}/healthz`).then(() => {}));
+  }));
+
+Deno.test("A METRICS_PORT that is taken is refused by its own name, and nothing is left held", () =>
+  withTempDir(async (path) => {
+    using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { options } = serviceOptions(path, new ScriptedPipeline(), {
+      METRICS_PORT: String(taken.addr.port),
+    });
+    const error = await assertRejects(() => runService(options, recordingContext()), UserError) as UserError;
+    assertMatch(error.message, /^METRICS_PORT must be a port that is free on 127\.0\.0\.1/);
+    assertEquals([...Deno.readDirSync(path)].map(({ name }) => name), ["run.lock"]);
+  }));

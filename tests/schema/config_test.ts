@@ -130,6 +130,7 @@ Deno.test("Settings that do not go together are refused with both values", () =>
     /^CLICKHOUSE_TLS_CA is set, but CLICKHOUSE_URL does not begin with https/,
   );
   assertMatch(problems({ CLICKHOUSE_USER: "me" })[0]!, /^CLICKHOUSE_USER is set, but CLICKHOUSE_URL is not/);
+  assertMatch(problems({ METRICS_HOST: "0.0.0.0" })[0]!, /^METRICS_HOST is set, but METRICS_PORT is not/);
 });
 
 Deno.test("Kafka needs its brokers as host:port, a user and a password with a mechanism, and none of it without the brokers", () => {
