@@ -206,6 +206,8 @@ export class Coordinator {
         case "end_reached":
           return this.#apply(message);
         case "stopped":
+          // By way of this port, so that it comes before the run's end.
+          this.deps.report({ type: "stats", stats: message.stats });
           return this.#ended.resolve();
         default:
           assertNever(message);

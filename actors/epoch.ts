@@ -145,7 +145,10 @@ function want(state: EpochsState, reason: EpochCloseReason): EpochEffect[] {
 function closeNext(state: EpochsState): EpochEffect[] {
   const reason = state.wanted;
   const closing = state.inFlight.some(({ phase }) => phase === "closing");
-  if (reason === null || closing || state.inFlight.length >= EPOCHS_IN_FLIGHT_MAX) return [];
+  // At the end of a bounded run every close must know the event times of all before it: only then does a close
+  // that changes nothing say that nothing will change any more.
+  const room = state.stage === "ending" ? 1 : EPOCHS_IN_FLIGHT_MAX;
+  if (reason === null || closing || state.inFlight.length >= room) return [];
   state.wanted = null;
   const final = reason === "drain";
   const closeOpen = final && state.stage === "ending" && state.closeOpenAtEnd;
@@ -199,8 +202,8 @@ function closed(state: EpochsState, number: number, barriers: readonly Partition
 /** Nothing changed since the last barriers: the number is used again, and a bounded run is at its end. */
 function unchanged(state: EpochsState, epoch: Epoch): EpochEffect[] {
   state.inFlight.splice(state.inFlight.indexOf(epoch), 1);
-  // While an epoch is in flight, what its events say of the watermark is still to come.
-  const ended = state.stage === "ending" && state.inFlight.length === 0;
+  // A close that was asked for before the end was reached may not have known the newest event times.
+  const ended = state.stage === "ending" && epoch.closedBy === "end";
   return [...(ended ? want(state, "drain") : closeNext(state)), ...settle(state)];
 }
 

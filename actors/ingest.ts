@@ -91,7 +91,7 @@ export class Ingest {
       for (const command of this.#commands.splice(0)) {
         if (command.type === "shutdown") {
           await this.deps.source.close();
-          this.deps.coordinator.send({ type: "stopped" });
+          this.deps.coordinator.send({ type: "stopped", stats: this.stats });
           return;
         }
         await this.#handle(command);

@@ -5,7 +5,7 @@
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
 import type { EpochCloseReason, PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
-import type { ActorStats } from "../schema/pipeline_stats.ts";
+import type { ActorStats, IngestStats } from "../schema/pipeline_stats.ts";
 import type { PartitionRange, RecordBatch } from "../sources/source.ts";
 import type { PartitionCounts } from "./sessionizer.ts";
 
@@ -57,7 +57,8 @@ export type IngestReport =
   | { readonly type: "full" }
   /** A bounded run has read what the log held when it started. */
   | { readonly type: "end_reached" }
-  | { readonly type: "stopped" };
+  /** The source is closed; with the last word on what was read. */
+  | { readonly type: "stopped"; readonly stats: IngestStats };
 
 /** Ingest → session actor, FIFO: a barrier follows all records that it covers. */
 export type ShardMessage =
