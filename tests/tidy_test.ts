@@ -142,10 +142,12 @@ function reachable(roots: Iterable<string>): Set<string> {
   return reached;
 }
 
-Deno.test("Every file of the program is reached from main.ts, every other one from a test or a benchmark", () => {
+Deno.test("Every file of the program is reached from main.ts, every other one from a test or a task", () => {
   const fromMain = reachable(["main.ts"]);
   const fromAll = reachable(
-    [...files.keys()].filter((path) => /_test\.ts$|_bench\.ts$|^bench\/main\.ts$/.test(path)),
+    [...files.keys()].filter((path) =>
+      /_test\.ts$/.test(path) || Object.values(manifest.tasks).some((task) => task.includes(` ${path}`))
+    ),
   );
   assertNone([
     ...program.filter(({ path }) => !fromMain.has(path)).map(({ path }) => `${path} is not reached`),

@@ -7,7 +7,7 @@ const PYARROW_VERSION = "26.0.1";
 const OTHERWISE = "install Python 3.10 or newer, with pip.";
 
 /** The folder with the packages, which the first call installs. */
-async function packages(): Promise<string> {
+export async function deltaRsPackages(): Promise<string> {
   return await cached(`deltalake-${DELTALAKE_VERSION}-pyarrow-${PYARROW_VERSION}`, async (folder) => {
     const names = [`deltalake==${DELTALAKE_VERSION}`, `pyarrow==${PYARROW_VERSION}`];
     const args = ["-m", "pip", "install", "--quiet", "--target", folder, ...names];
@@ -24,7 +24,7 @@ export async function runDeltaRs(
   return await runTool("python3", {
     args: [script, ...args],
     env: {
-      PYTHONPATH: await packages(),
+      PYTHONPATH: await deltaRsPackages(),
       AWS_ENDPOINT_URL: s3.endpoint,
       AWS_ALLOW_HTTP: "true",
       AWS_ACCESS_KEY_ID: s3.accessKey,

@@ -31,7 +31,7 @@ const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
 `;
 
 /** The folder with Kafka's jars; fetched by Maven the first time. */
-async function kafkaJars(): Promise<string> {
+export async function kafkaJars(): Promise<string> {
   return await cached(`kafka-${KAFKA_VERSION}`, async (folder) => {
     await Deno.writeTextFile(`${folder}/pom.xml`, POM);
     const args = ["-B", "-q", "-f", `${folder}/pom.xml`, MAVEN_PLUGIN, `-DoutputDirectory=${folder}`];

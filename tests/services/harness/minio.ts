@@ -32,6 +32,14 @@ export function s3FromEnvironment(): S3Credentials | null {
   );
 }
 
+/** The folder with the server's program; built by Go the first time, which takes minutes. */
+export async function minioProgram(): Promise<string> {
+  return await cached(`minio-${MINIO_VERSION}`, async (folder) => {
+    const args = ["install", `github.com/minio/minio@${MINIO_VERSION}`];
+    await runTool("go", { args, env: { GOBIN: folder }, otherwise: OTHERWISE });
+  });
+}
+
 /** A MinIO on a loopback port, with its data in a temporary folder; both are gone when it is disposed of. */
 export class Minio implements AsyncDisposable {
   readonly port: number;
@@ -54,10 +62,7 @@ export class Minio implements AsyncDisposable {
 
   /** Builds the server where the cache lacks it (minutes), and starts it. */
   static async start(): Promise<Minio> {
-    const built = await cached(`minio-${MINIO_VERSION}`, async (folder) => {
-      const args = ["install", `github.com/minio/minio@${MINIO_VERSION}`];
-      await runTool("go", { args, env: { GOBIN: folder }, otherwise: OTHERWISE });
-    });
+    const built = await minioProgram();
     for (let tries = 1;; tries++) {
       const minio = new Minio(`${built}/minio`, await Deno.makeTempDir(), freePort());
       try {

@@ -1,0 +1,51 @@
+/**
+ * `deno task test:services`: fetches what the services need, once, then runs the test files, those of one service after the
+ * other and two services at a time, because most of their time is waiting. A service that cannot start fails the run.
+ */
+import { deltaRsPackages } from "./harness/delta_rs.ts";
+import { kafkaJars } from "./harness/kafka.ts";
+import { minioProgram } from "./harness/minio.ts";
+
+const GROUPS_AT_ONCE = 2;
+const FOLDER = new URL(".", import.meta.url);
+
+/** The test files by the service that their name begins with. */
+function testGroups(): string[][] {
+  const groups = new Map<string, string[]>();
+  for (const { name } of Deno.readDirSync(FOLDER)) {
+    if (!name.endsWith("_test.ts")) continue;
+    const service = name.split("_")[0]!;
+    groups.set(service, [...groups.get(service) ?? [], new URL(name, FOLDER).pathname]);
+  }
+  return [...groups].sort(([a], [b]) => a < b ? -1 : 1).map(([, files]) => files.sort());
+}
+
+async function runGroup(files: readonly string[]): Promise<boolean> {
+  const args = ["test", "-q", "--no-prompt", "-P=services", ...files];
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" })
+    .output();
+  await Deno.stdout.write(stdout);
+  await Deno.stderr.write(stderr);
+  return success;
+}
+
+/** Fetches what is not given by the environment. */
+async function prepare(): Promise<void> {
+  const missing = (name: string) => !Deno.env.get(name);
+  await Promise.all([
+    ...(missing("KAFKA_BROKERS") ? [kafkaJars()] : []),
+    // Tests that stop and start their store always have one of their own.
+    minioProgram(),
+    deltaRsPackages(),
+  ]);
+}
+
+await prepare();
+const waiting = testGroups();
+let failed = 0;
+await Promise.all(Array.from({ length: GROUPS_AT_ONCE }, async () => {
+  for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
+    if (!await runGroup(group)) failed++;
+  }
+}));
+if (failed > 0) throw new Error(`${failed} of the services' test runs failed: see above.`);
