@@ -16,13 +16,16 @@ export const PARTITIONS = 3;
 const KEYS = [0, 1, 2].map((partition) => keyFor(partition, PARTITIONS));
 /** Longer than anything takes; a poll returns as soon as it can. */
 const WAIT_MS = 10_000;
+/** Polls after which a test fails instead of going on for ever. */
+const POLLS_MAX = 10_000;
 
 type Texts = [key: string | null, value: string | null];
 
 /** Polls until every active partition is at its end; `partition:offset` → key and value. */
 async function readToEnd(source: Source, active: number, maxBytes = 100_000): Promise<Map<string, Texts>> {
   const read = new Map<string, Texts>();
-  for (;;) {
+  for (let polls = 0;; polls++) {
+    assert(polls < POLLS_MAX, `read ${read.size} records, and the end never came`);
     const { batches, atEnd } = await source.poll(maxBytes, 100);
     for (const batch of batches) {
       textsOf(batch).forEach((texts, i) => {

@@ -44,7 +44,9 @@ export class PipelineRun {
 
   private constructor(readonly config: Config, private readonly pipeline: Pipeline, seed: number) {
     pipeline.onNotice(({ level, text }) => level === "warning" && this.warnings.push(text));
-    pipeline.onEpoch(() => this.inserted++);
+    pipeline.onEpoch(({ insertMs }) => {
+      if (insertMs !== null) this.inserted++;
+    });
     this.#fed = this.#feed(seed);
     this.#fed.catch(() => {}); // Thrown by `drain`.
   }
