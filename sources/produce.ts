@@ -67,6 +67,8 @@ export async function produce(options: ProduceOptions): Promise<ProduceResult> {
       records += batch.length;
       for (const record of batch) bytes += recordSize(record);
       options.onProgress?.(progress());
+      // The embedded log answers at once: without a turn of the event loop, timers and web server would starve.
+      await options.sleep(0, signal);
     }
     await feed.finish();
   } catch (error) {

@@ -142,8 +142,10 @@ export class KafkaBroker implements AsyncDisposable {
 
   #java(main: string, args: readonly string[], stdin: "null" | "piped", log: "null" | "piped" = "piped") {
     const memory = ["-Xms128m", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+    // What Java unpacks or notes elsewhere would outlive a broker that is killed.
+    const tidy = [`-Djava.io.tmpdir=${this.folder}`, "-XX:-UsePerfData"];
     return new Deno.Command("java", {
-      args: [...memory, "-cp", `${this.jars}/*`, main, ...args],
+      args: [...memory, ...tidy, "-cp", `${this.jars}/*`, main, ...args],
       stdin,
       stdout: log,
       stderr: log,
