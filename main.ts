@@ -2,7 +2,7 @@
 import { systemClock } from "./actors/clock.ts";
 import { runCommandLine } from "./commands/command_line.ts";
 import type { CommandContext } from "./commands/context.ts";
-import { environmentVariables, secretFileVariable } from "./schema/config.ts";
+import { environmentVariables, LAUNCHER_VARIABLE, secretFileVariable } from "./schema/config.ts";
 import { EXIT, messageOf, UserError } from "./schema/errors.ts";
 import type { Setting } from "./schema/setting.ts";
 import { ALL_TABLES } from "./schema/settings.ts";
@@ -38,14 +38,26 @@ function readSecretFiles(env: Readonly<Record<string, string | undefined>>): Com
 /** One Ctrl-C may arrive twice: from the terminal, and passed on by `deno task` or `npx`. */
 const SAME_SIGNAL_MS = 500;
 
+let readsKeys = false;
+
+/** The commands that go on until they are stopped. */
+const LONG_COMMANDS = new Set(["dev", "run", "produce"]);
+const CTRL_C = 3;
+
+/** Ends the process; a terminal whose keys were read as they come is given back as it was. */
+function exit(code: number): never {
+  if (readsKeys) Deno.stdin.setRaw(false);
+  Deno.exit(code);
+}
+
 /** Aborts at the first Ctrl-C or SIGTERM; the second one ends the process at once. */
-function stopSignal(): AbortSignal {
+function stopSignal(command: string | undefined): AbortSignal {
   const controller = new AbortController();
   let first = 0;
   const onSignal = () => {
     const now = systemClock.monotonic();
     if (controller.signal.aborted) {
-      if (now - first > SAME_SIGNAL_MS) Deno.exit(EXIT.interrupted);
+      if (now - first > SAME_SIGNAL_MS) exit(EXIT.interrupted);
       return;
     }
     first = now;
@@ -55,7 +67,33 @@ function stopSignal(): AbortSignal {
   Deno.addSignalListener("SIGINT", onSignal);
   // Windows knows no SIGTERM.
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", onSignal);
+  if (LONG_COMMANDS.has(command ?? "") && mustReadKeys()) readCtrlC(onSignal).catch(() => {});
   return controller.signal;
+}
+
+/**
+ * Whether Ctrl-C must be taken as a key: a terminal sends its signal to npx too, which then reports 130 however orderly
+ * the stop was. Only in the foreground, because a background job that touches its terminal is stopped.
+ */
+function mustReadKeys(): boolean {
+  if (Deno.env.get(LAUNCHER_VARIABLE) !== "npx" || !Deno.stdin.isTerminal()) return false;
+  try {
+    // proc(5): after the name in parentheses: state, parent, process group, session, terminal, foreground group.
+    const [, , group, , , foreground] = Deno.readTextFileSync("/proc/self/stat").split(") ").at(-1)!.split(
+      " ",
+    );
+    return group === foreground;
+  } catch {
+    return false; // not Linux
+  }
+}
+
+async function readCtrlC(onCtrlC: () => void): Promise<void> {
+  Deno.stdin.setRaw(true);
+  readsKeys = true;
+  for await (const keys of Deno.stdin.readable) {
+    if (keys.includes(CTRL_C)) onCtrlC();
+  }
 }
 
 /** One sentence for what an operator can mend; a bug says that it is one. The stack is for LOG_LEVEL=debug. */
@@ -78,7 +116,7 @@ async function main(args: readonly string[]): Promise<number> {
       warn: (text) => console.error(text),
       isTerminal: Deno.stdout.isTerminal() && Deno.stderr.isTerminal(),
       clock: systemClock,
-      stop: stopSignal(),
+      stop: stopSignal(args[0]),
       env,
       secretFiles: readSecretFiles(env),
       pid: Deno.pid,
@@ -89,4 +127,4 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-Deno.exit(await main(Deno.args));
+exit(await main(Deno.args));

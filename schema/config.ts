@@ -47,6 +47,9 @@ export interface ResolvedConfig {
   readonly origins: Origins<typeof SETTINGS>;
 }
 
+/** Set by npm for what it runs: "npx" where it was called so. */
+export const LAUNCHER_VARIABLE = "npm_lifecycle_event";
+
 /** The variable that names a file with the secret, for each secret setting. */
 export function secretFileVariable(setting: Setting): string {
   return `${setting.env}_FILE`;
