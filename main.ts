@@ -73,19 +73,12 @@ function stopSignal(command: string | undefined): AbortSignal {
 
 /**
  * Whether Ctrl-C must be taken as a key: a terminal sends its signal to npx too, which then reports 130 however orderly
- * the stop was. Only in the foreground, because a background job that touches its terminal is stopped.
+ * the stop was. Only where all streams are the terminal: a job in the background that changes its terminal is stopped,
+ * and one that is put there has its output redirected.
  */
 function mustReadKeys(): boolean {
-  if (Deno.env.get(LAUNCHER_VARIABLE) !== "npx" || !Deno.stdin.isTerminal()) return false;
-  try {
-    // proc(5): after the name in parentheses: state, parent, process group, session, terminal, foreground group.
-    const [, , group, , , foreground] = Deno.readTextFileSync("/proc/self/stat").split(") ").at(-1)!.split(
-      " ",
-    );
-    return group === foreground;
-  } catch {
-    return false; // not Linux
-  }
+  return Deno.env.get(LAUNCHER_VARIABLE) === "npx" &&
+    [Deno.stdin, Deno.stdout, Deno.stderr].every((stream) => stream.isTerminal());
 }
 
 async function readCtrlC(onCtrlC: () => void): Promise<void> {
