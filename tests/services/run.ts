@@ -1,12 +1,12 @@
 /**
  * `deno task test:services`: fetches what the services need, once, then runs the test files, those of one service after the
- * other and two services at a time, because most of their time is waiting. A service that cannot start fails the run.
+ * other and three services at a time, because most of their time is waiting. A service that cannot start fails the run.
  */
 import { deltaRsPackages } from "./harness/delta_rs.ts";
 import { kafkaJars } from "./harness/kafka.ts";
 import { minioProgram } from "./harness/minio.ts";
 
-const GROUPS_AT_ONCE = 2;
+const GROUPS_AT_ONCE = 3;
 const FOLDER = new URL(".", import.meta.url);
 
 /** The test files by the service that their name begins with. */
