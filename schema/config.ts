@@ -199,6 +199,12 @@ function checkRelations(config: Config, origins: Origins<typeof SETTINGS>): stri
         "set METRICS_PORT, or unset METRICS_HOST.",
     );
   }
+  if (config.clickhouseCluster !== null && config.clickhouseUrl === null) {
+    problems.push(
+      "CLICKHOUSE_CLUSTER is set, but CLICKHOUSE_URL is not, and the embedded ClickHouse is alone: " +
+        "set CLICKHOUSE_URL, or unset CLICKHOUSE_CLUSTER.",
+    );
+  }
   if (config.clickhouseTlsCa !== null && !config.clickhouseUrl?.startsWith("https:")) {
     problems.push(
       "CLICKHOUSE_TLS_CA is set, but CLICKHOUSE_URL does not begin with https://, and nothing is encrypted: " +

@@ -190,6 +190,16 @@ export const SETTINGS = {
     /^[A-Za-z_][A-Za-z0-9_]{0,62}$/,
     "1 to 63 letters, digits or underscores, not a digit first",
   ),
+  clickhouseCluster: text(
+    {
+      env: "CLICKHOUSE_CLUSTER",
+      group: CLICKHOUSE,
+      doc: "cluster whose nodes all get the tables, replicated; unset: one server",
+    },
+    null,
+    /^[A-Za-z_][A-Za-z0-9_.-]{0,62}$/,
+    "1 to 63 letters, digits, underscores, dots or hyphens, a letter or underscore first",
+  ),
   clickhouseTlsCa: path(
     {
       env: "CLICKHOUSE_TLS_CA",

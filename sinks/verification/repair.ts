@@ -1,5 +1,6 @@
 /** Rebuilds ClickHouse from the Delta log: what is wrong there can always be thrown away. */
 import { ANALYTICS } from "../warehouse/analytics.ts";
+import { clustered } from "../warehouse/cluster.ts";
 import type { VerifyDeps } from "./verify.ts";
 
 /** Versions read from the log at once. */
@@ -22,7 +23,10 @@ export async function rebuildWarehouse(
     "followed_versions",
     "schema_migrations",
   ];
-  for (const name of names) await access.client.command({ query: `DROP TABLE IF EXISTS ${name} SYNC` });
+  for (const name of names) {
+    const query = clustered(`DROP TABLE IF EXISTS ${name} SYNC`, access.cluster);
+    await access.client.command({ query });
+  }
   await warehouse.open();
   for (let from = 0; from <= version; from += VERSIONS_PER_READ) {
     const count = Math.min(VERSIONS_PER_READ, version + 1 - from);

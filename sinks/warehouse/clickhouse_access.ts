@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
 import { ChdbConnection } from "./chdb_connection.ts";
 import type { RequestSettings } from "./chdb_protocol.ts";
+import { clustered } from "./cluster.ts";
 import { sqlName, sqlText } from "./ddl.ts";
 import { connectionPool } from "./http_agent.ts";
 
@@ -20,6 +21,8 @@ export interface ClickHouseAccess {
   /** Where it is, for sentences. */
   readonly location: string;
   readonly database: string;
+  /** Whose nodes all get the tables; null for one server. */
+  readonly cluster: string | null;
   /** Creates the database, which may exist by now. */
   createDatabase(): Promise<void>;
   /** Removes what an earlier process left behind. */
@@ -38,6 +41,8 @@ export interface HttpOptions {
   readonly requestTimeoutMs: number;
   /** PEM of the authorities to trust; the well-known ones by default. */
   readonly tlsCa?: string | null;
+  /** The cluster to make the tables on; null or absent for one server. */
+  readonly cluster?: string | null;
 }
 
 /** The embedded ClickHouse, by a port that `chdb_worker.ts` serves. */
@@ -87,10 +92,12 @@ export function httpAccess(options: HttpOptions): ClickHouseAccess {
     client,
     location: new URL(options.url).origin,
     database: options.database,
+    cluster: options.cluster ?? null,
     async createDatabase() {
       // A request that names a missing database is refused, whatever it asks for.
       await using outside = httpClient(options, DEFAULT_DATABASE);
-      await outside.command({ query: createDatabaseStatement(options.database) });
+      const statement = clustered(createDatabaseStatement(options.database), options.cluster ?? null);
+      await outside.command({ query: statement });
     },
     prepare: () => Promise.resolve(),
     async insertFile(parquet, structure, inserts) {
@@ -132,6 +139,7 @@ export function chdbAccess({ port, folder, database }: ChdbOptions): ClickHouseA
     client,
     location: folder,
     database,
+    cluster: null,
     async createDatabase() {
       await connection.command({ query: createDatabaseStatement(database), database: DEFAULT_DATABASE });
     },

@@ -5,7 +5,7 @@ import type { Warehouse } from "../sink.ts";
 import type { ClickHouseAccess } from "./clickhouse_access.ts";
 import { openDatabase } from "./database.ts";
 import { FollowedVersions, type StartedVersion } from "./followed_versions.ts";
-import { migrate } from "./migrations.ts";
+import { migrate, MIGRATIONS } from "./migrations.ts";
 import { cutVersion, INSERT_SETTINGS, insertStatement, PARQUET_STRUCTURE } from "./parquet_insert.ts";
 import { warehouseError } from "./warehouse_errors.ts";
 
@@ -35,7 +35,7 @@ class ClickHouseWarehouse implements Warehouse {
     await openDatabase(this.access);
     await this.#do("be prepared", async () => {
       await this.access.prepare();
-      await migrate(this.access.client, this.access.location);
+      await migrate(this.access.client, this.access.location, MIGRATIONS, this.access.cluster);
     });
   }
 

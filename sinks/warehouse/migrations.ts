@@ -3,6 +3,7 @@ import type { ClickHouseClient } from "@clickhouse/client";
 import { SinkError } from "../../schema/errors.ts";
 import { SESSION_COLUMNS } from "../../schema/session.ts";
 import { ANALYTICS, createAnalyticsTable, createAnalyticsView } from "./analytics.ts";
+import { clustered } from "./cluster.ts";
 import { addMissingColumns, createSessionMetrics, createSessionsView, SIGN_COLUMN } from "./ddl.ts";
 import { CREATE_FOLLOWED_VERSIONS } from "./followed_versions.ts";
 
@@ -36,14 +37,17 @@ COMMENT 'The migrations that were applied; one that two instances applied at onc
  * Applies what is missing, in order, and adds session columns that the table lacks.
  *
  * @param location where the warehouse is, for the sentence
+ * @param cluster whose nodes all get the tables; null for one server
  * @throws {SinkError} where a newer program has been at work there; else the client's own errors
  */
 export async function migrate(
   client: ClickHouseClient,
   location: string,
   migrations: readonly Migration[] = MIGRATIONS,
+  cluster: string | null = null,
 ): Promise<void> {
-  await client.command({ query: CREATE_SCHEMA_MIGRATIONS });
+  const define = (statement: string) => client.command({ query: clustered(statement, cluster) });
+  await define(CREATE_SCHEMA_MIGRATIONS);
   const applied = new Set(
     (await firstColumn<number>(client, "SELECT DISTINCT number FROM schema_migrations")).map(Number),
   );
@@ -57,7 +61,7 @@ export async function migrate(
   }
   for (const { number, name, statements } of migrations) {
     if (applied.has(number)) continue;
-    for (const query of statements) await client.command({ query });
+    for (const statement of statements) await define(statement);
     await client.insert({
       table: "schema_migrations",
       columns: ["number", "name"],
@@ -65,11 +69,15 @@ export async function migrate(
       values: [[number, name]],
     });
   }
-  await reconcileColumns(client, location);
+  await reconcileColumns(client, location, define);
 }
 
 /** The table follows SESSION_COLUMNS without a migration for each column: declaring it there is enough. */
-async function reconcileColumns(client: ClickHouseClient, location: string): Promise<void> {
+async function reconcileColumns(
+  client: ClickHouseClient,
+  location: string,
+  define: (statement: string) => Promise<unknown>,
+): Promise<void> {
   const present = new Set(
     await firstColumn<string>(
       client,
@@ -84,8 +92,8 @@ async function reconcileColumns(client: ClickHouseClient, location: string): Pro
       `session_metrics has the columns ${unknown.join(", ")}, which this program has not`,
     );
   }
-  for (const query of addMissingColumns(present)) await client.command({ query });
-  await client.command({ query: createSessionsView() });
+  for (const statement of addMissingColumns(present)) await define(statement);
+  await define(createSessionsView());
 }
 
 function newerProgram(location: string, found: string): SinkError {

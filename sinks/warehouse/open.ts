@@ -14,7 +14,8 @@ export function openAccess(config: Config, port: MessagePort | null): ClickHouse
   if (url !== null) {
     const password = config.clickhousePassword ?? "";
     const [requestTimeoutMs, tlsCa] = [config.clickhouseTimeoutMs, readAuthorities(config.clickhouseTlsCa)];
-    return httpAccess({ url, user, password, database, requestTimeoutMs, tlsCa });
+    const { clickhouseCluster: cluster } = config;
+    return httpAccess({ url, user, password, database, cluster, requestTimeoutMs, tlsCa });
   }
   invariant(port !== null, "the embedded ClickHouse is reached through a port");
   return chdbAccess({ port, folder: dataPaths(config.dataDir).warehouse, database });

@@ -54,6 +54,7 @@ Deno.test("Without flags and variables every setting has its documented default"
     clickhouseUser: "default",
     clickhousePassword: null,
     clickhouseDatabase: "default",
+    clickhouseCluster: null,
     clickhouseTlsCa: null,
     clickhouseTimeoutMs: 60_000,
     httpHost: "127.0.0.1",
