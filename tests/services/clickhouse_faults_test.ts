@@ -101,7 +101,7 @@ Deno.test("ClickHouse is down for ten epochs: ingest and commits go on", () =>
   }));
 
 Deno.test("ClickHouse, or a proxy before it, answers 500 and 503 for some epochs", () =>
-  withPipeline("answers 500", {}, async ({ run, proxy }) => {
+  withPipeline("answers 500", { CLICKHOUSE_TIMEOUT: "5s" }, async ({ run, proxy }) => {
     const answers: HttpFault[] = [
       { type: "answer", status: 500, body: "<html>Internal Server Error</html>" },
       { type: "answer", status: 503, body: "" },
@@ -162,7 +162,7 @@ Deno.test("an insert is slow by 20 s, and the program waits for it", () =>
 
 Deno.test("the server is killed or stopped in mid-stream, stays away, and is started again", async () => {
   await using front = await ClickHouseFront.start();
-  await withPipeline("killed and stopped", {}, async ({ run }) => {
+  await withPipeline("killed and stopped", { CLICKHOUSE_TIMEOUT: "5s" }, async ({ run }) => {
     for (const end of [() => front.kill(), () => front.stop(), () => front.kill()]) {
       await end();
       await run.untilCommits(2);
