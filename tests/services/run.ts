@@ -21,7 +21,8 @@ function testGroups(): string[][] {
 }
 
 async function runGroup(files: readonly string[]): Promise<boolean> {
-  const args = ["test", "-q", "--no-prompt", "-P=services", ...files];
+  // Not -q, which would hide the counts that the fault tests print.
+  const args = ["test", "--no-prompt", "-P=services", ...files];
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" })
     .output();
   await Deno.stdout.write(stdout);
