@@ -88,7 +88,7 @@ Deno.test("a record batch of 300,000 records is read whole, in bounded polls", a
     "--batch-size",
     "33554432",
     "--timeout",
-    "5000",
+    "45000",
     "--producer-property",
     "max.request.size=67108864",
   ];
