@@ -54,11 +54,13 @@ export class SessionActor {
         return this.report({
           type: "restored",
           shard: this.shard,
-          partitions: [...this.#partitions.values()].map(({ partition, latestEventTime }) => ({
-            partition,
-            latestEventTime,
-          })),
+          partitions: message.partitions.map((assigned) => {
+            const { latestEventTime, openSessions } = this.#state(assigned.partition);
+            return { ...assigned, latestEventTime, openSessions };
+          }),
         });
+      case "drop":
+        return message.partitions.forEach((partition) => this.#partitions.delete(partition));
       case "barrier":
         return this.#seal(message.epoch, message.barriers, message.snapshots);
       default:

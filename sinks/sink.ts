@@ -73,6 +73,8 @@ export interface LakeState {
   readonly version: number;
   /** The highest epoch committed by the pipeline; 0 where there is none. */
   readonly lastEpoch: number;
+  /** Partitions that the topic had when the pipeline began; null before its first commit, and where it did not say. */
+  readonly firstPartitions: number | null;
   readonly positions: readonly PartitionPosition[];
 }
 
@@ -94,6 +96,8 @@ export interface VersionChanges {
 export interface Lake {
   /** Creates the table where it is missing, and reads its newest version. */
   open(): Promise<LakeState>;
+  /** Reads how the log stands now. */
+  state(): Promise<LakeState>;
   /** Writes the rows, which are in commit order, as one Parquet file for each `session_date`. */
   stage(epoch: number, rows: ColumnBatch): Promise<readonly StagedFile[]>;
   /** Writes the epoch's dead letters as one file; returns its key. */
