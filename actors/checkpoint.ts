@@ -46,15 +46,24 @@ class Texts {
   }
 }
 
-/** Gives the same tuples of string ids the same id, counted from 0. */
+/** Gives events with the same texts in some fields the same id, counted from 0. */
 class Tuples {
   readonly #ids = new Map<string, number>();
+  /** The ids of the texts. */
   readonly tuples: (readonly number[])[] = [];
+  /** The event before is mostly of the same session, and alike. */
+  #last: { readonly event: SessionEvent; readonly id: number } | null = null;
 
-  idOf(tuple: readonly number[]): number {
+  constructor(private readonly fields: readonly TextField[], private readonly texts: Texts) {}
+
+  idOf(event: SessionEvent): number {
+    const last = this.#last;
+    if (last !== null && this.fields.every((field) => event[field] === last.event[field])) return last.id;
+    const tuple = this.fields.map((field) => this.texts.idOf(event[field]));
     const name = tuple.join();
     const id = this.#ids.get(name) ?? this.tuples.push(tuple) - 1;
     this.#ids.set(name, id);
+    this.#last = { event, id };
     return id;
   }
 }
@@ -65,16 +74,14 @@ export function encodeOccurrences(state: PartitionState): Uint8Array {
   const occurrences = [...state.occurrences.values()].flat();
   if (occurrences.length === 0) return new Uint8Array(0);
   const texts = new Texts();
-  const [profiles, pages] = [new Tuples(), new Tuples()];
-  const tupleOf = (event: SessionEvent, fields: readonly TextField[]) =>
-    fields.map((field) => texts.idOf(event[field]));
+  const [profiles, pages] = [new Tuples(PROFILE_FIELDS, texts), new Tuples(PAGE_FIELDS, texts)];
   const ids = occurrences.map(({ sessionId, key, events }) => {
     const id = texts.idOf(sessionId);
     return {
       sessionId: id,
       key: sameBytes(key, texts.parts[id - 1]!) ? id : texts.add(key),
-      profiles: events.map(({ event }) => profiles.idOf(tupleOf(event, PROFILE_FIELDS))),
-      pages: events.map(({ event }) => pages.idOf(tupleOf(event, PAGE_FIELDS))),
+      profiles: events.map(({ event }) => profiles.idOf(event)),
+      pages: events.map(({ event }) => pages.idOf(event)),
     };
   });
   const { columns, bytes } = makePart({
