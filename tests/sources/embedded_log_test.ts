@@ -154,7 +154,7 @@ Deno.test("closing a source ends its poll", async () => {
     await source.seek(0, 0);
     const poll = source.poll(1_000, Infinity);
     await source.close();
-    assertEquals(await poll, { batches: [], atEnd: [] });
+    assertEquals(await poll, { batches: [], atEnd: [], revoked: [], assigned: [] });
   });
 });
 
