@@ -16,7 +16,6 @@ import {
   sealPartition,
   sessionRows,
 } from "./sessionizer.ts";
-import { shardOf } from "./shard.ts";
 
 /** One shard's state, and the messages that change it. */
 export class SessionActor {
@@ -90,7 +89,7 @@ export class SessionActor {
     const state = emptyPartition(message.partition, message.semantics);
     state.latestEventTime = message.latestEventTime;
     state.watermark = message.watermark;
-    restoreOccurrences(state, message.occurrences, (key) => shardOf(key, this.shards) === this.shard);
+    restoreOccurrences(state, message.occurrences, (keyHash) => keyHash % this.shards === this.shard);
     this.#partitions.set(message.partition, state);
   }
 
