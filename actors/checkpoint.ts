@@ -18,6 +18,11 @@ interface OccurrenceLine {
   first: number;
   closed: CloseReason | null;
   events: EventLine[];
+  /** Of its newest row: the epoch (checkpoints before semantics version 2 lack it) and the revision, where not 0. */
+  row?: number;
+  revision?: number;
+  /** Events that wait for a revision, where there are any. */
+  amended?: number;
 }
 
 type EventLine = [
@@ -37,13 +42,16 @@ export function encodeOccurrences(state: PartitionState): Uint8Array {
   invariant(state.finished.length === 0 && state.records === 0, "a checkpoint is of the state at a barrier");
   const lines: string[] = [];
   for (const occurrences of state.occurrences.values()) {
-    for (const { sessionId, key, firstOffset, closed, events } of occurrences) {
+    for (const { sessionId, key, firstOffset, closed, events, rowEpoch, revision, amended } of occurrences) {
       const line: OccurrenceLine = {
         id: sessionId,
         first: firstOffset,
         closed,
         events: events.map(eventLine),
       };
+      if (rowEpoch !== null) line.row = rowEpoch;
+      if (revision > 0) line.revision = revision;
+      if (amended > 0) line.amended = amended;
       if (!sameBytes(key, encoder.encode(sessionId))) line.key = [...key];
       lines.push(JSON.stringify(line) + "\n");
     }
@@ -71,13 +79,16 @@ export function restoreOccurrences(
     const occurrence = occurrenceOf(JSON.parse(line) as OccurrenceLine);
     if (!isMine(occurrence.key)) continue;
     remember(state, occurrence);
-    if (occurrence.closed !== null) continue;
-    state.openSessions++;
-    state.held += occurrence.events.length;
+    if (occurrence.closed === null) state.openSessions++;
+    state.held += occurrence.closed === null ? occurrence.events.length : occurrence.amended;
   }
 }
 
-function occurrenceOf({ id, key, first, closed, events }: OccurrenceLine): Occurrence {
+/** Stands for a row's epoch that a checkpoint does not say: below all epochs, so no file is found by it. */
+const UNKNOWN_EPOCH = 0;
+
+function occurrenceOf(line: OccurrenceLine): Occurrence {
+  const { id, key, first, closed, events, row = UNKNOWN_EPOCH, revision = 0, amended = 0 } = line;
   const stored = events.map((line) => storedEvent(id, line));
   const times = stored.map(({ event }) => event.time);
   return {
@@ -90,7 +101,9 @@ function occurrenceOf({ id, key, first, closed, events }: OccurrenceLine): Occur
     events: stored,
     eventIds: new Set(stored.map(({ event }) => event.eventId)),
     closed,
-    sealed: closed !== null,
+    rowEpoch: closed === null ? null : row,
+    revision,
+    amended,
   };
 }
 
