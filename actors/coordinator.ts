@@ -12,7 +12,7 @@ import type { CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { Lake, LakeState, StagedFile, Warehouse } from "../sinks/sink.ts";
 import type { PartitionRange, Producer } from "../sources/source.ts";
 import type { Clock } from "./clock.ts";
-import { epochAdvances, epochDeadLetters, epochRecord, epochRows } from "./commit.ts";
+import { epochAdvances, epochDeadLetters, epochRecord, epochRevisions, epochRows } from "./commit.ts";
 import { feedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
 import {
@@ -64,6 +64,7 @@ export interface CoordinatorDeps {
 interface Staged {
   readonly files: readonly StagedFile[];
   readonly rows: number;
+  readonly revisions: ColumnBatch;
   readonly deadLetters: ColumnBatch;
   readonly deadLetterFile: string | null;
   readonly sealedAt: number;
@@ -98,7 +99,9 @@ export class Coordinator {
     const { ranges, restored } = this.#listen();
     const [state] = await Promise.all([lake.open(), warehouse.open()]);
     const epochs = await this.#restart(state, await ranges);
-    for (const { partition, latestEventTime } of await restored) {
+    for (const { partition, latestEventTime, pendingRevisions } of await restored) {
+      const pending = epochs.pendingRevisions.get(partition) ?? 0;
+      epochs.pendingRevisions.set(partition, pending + pendingRevisions);
       if (latestEventTime === null) continue;
       epochs.latest.set(
         partition,
@@ -154,11 +157,12 @@ export class Coordinator {
 
   /** Reads where the log stands, and has ingest and the shards restored to it. */
   async #restart(state: LakeState, ranges: readonly PartitionRange[]): Promise<EpochsState> {
-    const { lake, warehouse, clock, checkpoints, mode, shards } = this.deps;
+    const { lake, warehouse, clock, config, checkpoints, mode, shards } = this.deps;
     const plan = await planRestart(lake, state, checkpoints, ranges);
     const epochs = initialEpochs({
       shards: shards.length,
       closeOpenAtEnd: mode.closeOpen,
+      revisionIntervalMs: config.revisionIntervalMs,
       lastEpoch: state.lastEpoch,
     });
     for (const [partition, ledger] of plan.ledgers) epochs.ledgers.set(partition, ledger);
@@ -202,9 +206,10 @@ export class Coordinator {
         case "ranges":
           return ranges.resolve(message.ranges);
         case "closed":
-        case "full":
         case "end_reached":
           return this.#apply(message);
+        case "full":
+          return this.#apply({ type: "full", at: this.deps.clock.monotonic() });
         case "stopped":
           // By way of this port, so that it comes before the run's end.
           this.deps.report({ type: "stats", stats: message.stats });
@@ -229,7 +234,7 @@ export class Coordinator {
     while (!this.#ticking.signal.aborted) {
       next += intervalMs;
       await this.deps.clock.sleep(Math.max(0, next - this.deps.clock.monotonic()), this.#ticking.signal);
-      this.#apply({ type: "tick" });
+      this.#apply({ type: "tick", at: this.deps.clock.monotonic() });
     }
   }
 
@@ -265,13 +270,14 @@ export class Coordinator {
     this.#meter.took("seal", sealedAt - this.#closeAskedAt.get(epoch.number)!);
     this.#closeAskedAt.delete(epoch.number);
     const rows = epochRows(epoch);
+    const revisions = epochRevisions(epoch);
     const deadLetters = epochDeadLetters(epoch);
     const { lake } = this.deps;
     const staged = await this.#retry("upload", `The upload of epoch ${epoch.number}`, async () => ({
       files: rows.rows === 0 ? [] : await lake.stage(epoch.number, rows),
       deadLetterFile: deadLetters.rows === 0 ? null : await lake.stageDeadLetters(epoch.number, deadLetters),
     }));
-    this.#staged.set(epoch.number, { ...staged, rows: rows.rows, deadLetters, sealedAt });
+    this.#staged.set(epoch.number, { ...staged, rows: rows.rows, revisions, deadLetters, sealedAt });
     this.#apply({ type: "staged", epoch: epoch.number });
   }
 
@@ -280,13 +286,13 @@ export class Coordinator {
     const staged = this.#staged.get(epoch.number);
     invariant(staged !== undefined, `epoch ${epoch.number} is staged before it is committed`);
     this.#staged.delete(epoch.number);
-    const { files, rows, deadLetters, deadLetterFile, sealedAt } = staged;
-    const record = epochRecord(epoch, config, rows, deadLetters, deadLetterFile);
+    const { files, rows, revisions, deadLetters, deadLetterFile, sealedAt } = staged;
+    const record = epochRecord(epoch, config, rows, revisions.rows, deadLetters, deadLetterFile);
     const timestampMs = Math.floor(clock.now());
     const outcome = await this.#retry(
       "commit",
       `The Delta commit of epoch ${epoch.number}`,
-      () => lake.commit({ files, advances: epochAdvances(epoch), record, timestampMs }),
+      () => lake.commit({ files, revisions, advances: epochAdvances(epoch), record, timestampMs }),
     );
     if (outcome.status === "fenced") {
       throw new SinkError(
@@ -305,6 +311,7 @@ export class Coordinator {
       consumed: epoch.records,
       duplicates: partitions.reduce((sum, { counts }) => sum + counts.duplicates, 0),
       sessions: rows,
+      revisions: revisions.rows,
       bytes: files.reduce((sum, { size }) => sum + size, 0),
       deadLetters: record.deadLetters,
       conflicts: outcome.conflicts,
@@ -319,6 +326,7 @@ export class Coordinator {
       epoch,
       version: outcome.version,
       sessions: rows,
+      revisions: revisions.rows,
       deadLetters: deadLetters.rows,
       commitMs,
     };

@@ -51,6 +51,8 @@ export interface Epoch {
 export interface EpochsState {
   readonly shards: number;
   readonly closeOpenAtEnd: boolean;
+  /** The least time between two epochs that bring out revisions, milliseconds. */
+  readonly revisionIntervalMs: number;
   lastEpoch: number;
   /** Oldest first. */
   readonly inFlight: Epoch[];
@@ -58,6 +60,11 @@ export interface EpochsState {
   readonly latest: Map<number, number>;
   readonly ledgers: Map<number, Ledger>;
   readonly openSessions: Map<number, number>;
+  /** Sessions that wait for a revision, as of the newest epoch that all shards have sealed. */
+  readonly pendingRevisions: Map<number, number>;
+  /** When revisions were last asked for, and the newest time that an event told; monotonic milliseconds. */
+  revisedAt: number;
+  now: number;
   /** The newest barrier that was posted. */
   readonly barriers: Map<number, PartitionBarrier>;
   /** The number of the barrier that the newest checkpoint stands at. */
@@ -70,8 +77,9 @@ export interface EpochsState {
 }
 
 export type EpochEvent =
-  | { readonly type: "tick" }
-  | { readonly type: "full" }
+  /** `at`: monotonic milliseconds. */
+  | { readonly type: "tick"; readonly at: number }
+  | { readonly type: "full"; readonly at: number }
   | { readonly type: "end_reached" }
   | { readonly type: "drain" }
   | { readonly type: "closed"; readonly epoch: number; readonly barriers: readonly PartitionBarrier[] }
@@ -91,7 +99,7 @@ export type EpochEffect =
 
 /** The state of a coordinator that starts after `lastEpoch`. */
 export function initialEpochs(
-  start: Pick<EpochsState, "shards" | "closeOpenAtEnd" | "lastEpoch">,
+  start: Pick<EpochsState, "shards" | "closeOpenAtEnd" | "revisionIntervalMs" | "lastEpoch">,
 ): EpochsState {
   return {
     ...start,
@@ -99,6 +107,9 @@ export function initialEpochs(
     latest: new Map(),
     ledgers: new Map(),
     openSessions: new Map(),
+    pendingRevisions: new Map(),
+    revisedAt: -Infinity,
+    now: 0,
     barriers: new Map(),
     checkpointed: new Map(),
     epochsSinceCheckpoint: 0,
@@ -111,8 +122,10 @@ export function initialEpochs(
 export function transition(state: EpochsState, event: EpochEvent): EpochEffect[] {
   switch (event.type) {
     case "tick":
+      state.now = event.at;
       return state.stage === "running" ? want(state, "interval") : [];
     case "full":
+      state.now = event.at;
       return state.stage === "running" ? want(state, "size") : [];
     case "end_reached":
       if (state.stage !== "running") return [];
@@ -149,12 +162,15 @@ function closeNext(state: EpochsState): EpochEffect[] {
   // that changes nothing say that nothing will change any more.
   const room = state.stage === "ending" ? 1 : EPOCHS_IN_FLIGHT_MAX;
   if (reason === null || closing || state.inFlight.length >= room) return [];
-  state.wanted = null;
   const final = reason === "drain";
+  // The last close must know of every revision that is pending: nothing comes after it.
+  if (final && state.inFlight.some(({ phase }) => phase === "sealing")) return [];
+  state.wanted = null;
   const closeOpen = final && state.stage === "ending" && state.closeOpenAtEnd;
   if (final) state.stage = "final";
   const checkpoint = final || state.epochsSinceCheckpoint + 1 >= EPOCHS_PER_CHECKPOINT;
   const stale = checkpoint ? stalePartitions(state) : [];
+  const revise = revisionsDue(state, final);
   const number = (state.inFlight.at(-1)?.number ?? state.lastEpoch) + 1;
   state.inFlight.push({
     number,
@@ -174,8 +190,20 @@ function closeNext(state: EpochsState): EpochEffect[] {
   const latest = new Map(state.latest);
   return [{
     type: "close",
-    command: { type: "close", epoch: number, latest, closeOpen, checkpoint, stale, stop: final },
+    command: { type: "close", epoch: number, latest, closeOpen, revise, checkpoint, stale, stop: final },
   }];
+}
+
+/**
+ * The partitions whose revisions the next barriers bring out: all together and seldom, because the lake rewrites files
+ * for them.
+ */
+function revisionsDue(state: EpochsState, final: boolean): number[] {
+  const due = [...state.pendingRevisions].filter(([, count]) => count > 0).map(([partition]) => partition);
+  const early = state.now < state.revisedAt + state.revisionIntervalMs;
+  if (due.length === 0 || (early && !final)) return [];
+  state.revisedAt = state.now;
+  return due;
 }
 
 /** Partitions whose newest barrier no checkpoint stands at. */
@@ -226,18 +254,18 @@ function gathered(state: EpochsState, epoch: Epoch): EpochEffect[] {
   epoch.snapshots = epoch.snapshotAt.map((barrier) => snapshot(state, epoch, barrier));
   if (epoch.barriers.length > 0) {
     epoch.phase = "staging";
-    return [{ type: "stage", epoch }];
+    return [{ type: "stage", epoch }, ...closeNext(state)];
   }
   // Snapshots alone: the barriers they stand at may still be on their way into the log.
   epoch.phase = "staged";
-  return commitNext(state);
+  return [...commitNext(state), ...closeNext(state)];
 }
 
 /** Takes one partition's counts into the books, and proves that they balance. */
 function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
   const before = state.ledgers.get(partition) ?? EMPTY_LEDGER;
   const ledger = { ...before, held: 0 };
-  let openSessions = 0;
+  let [openSessions, pendingRevisions] = [0, 0];
   for (const seal of epoch.seals) {
     const sealed = seal.partitions.find((candidate) => candidate.partition === partition);
     invariant(
@@ -252,6 +280,7 @@ function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
     ledger.held += counts.held;
     epoch.records += counts.records;
     openSessions += counts.openSessions;
+    pendingRevisions += counts.pendingRevisions;
     if (latestEventTime !== null) {
       state.latest.set(partition, Math.max(state.latest.get(partition) ?? latestEventTime, latestEventTime));
     }
@@ -263,6 +292,7 @@ function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
   );
   state.ledgers.set(partition, ledger);
   state.openSessions.set(partition, openSessions);
+  state.pendingRevisions.set(partition, pendingRevisions);
   return ledger;
 }
 

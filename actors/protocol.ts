@@ -35,6 +35,8 @@ export type IngestCommand =
     /** Latest event time by partition, over the newest epoch that all shards have sealed. */
     readonly latest: ReadonlyMap<number, number>;
     readonly closeOpen: boolean;
+    /** Partitions whose pending revisions are due. */
+    readonly revise: readonly number[];
     /** Whether shards shall snapshot the partitions that get a barrier. */
     readonly checkpoint: boolean;
     /** Partitions to snapshot even if they get none: their state is that at their newest barrier. */
@@ -98,18 +100,27 @@ export interface SealedPartition {
   readonly latestEventTime: number | null;
 }
 
+/** What a shard says of one partition when it is restored and replayed. */
+export interface RestoredPartition {
+  readonly partition: number;
+  readonly latestEventTime: number | null;
+  readonly pendingRevisions: number;
+}
+
 /** Session actor → coordinator. */
 export type ShardReport =
   | {
     readonly type: "restored";
     readonly shard: number;
-    readonly partitions: readonly { readonly partition: number; readonly latestEventTime: number | null }[];
+    readonly partitions: readonly RestoredPartition[];
   }
   | {
     readonly type: "sealed";
     readonly shard: number;
     readonly epoch: number;
     readonly rows: ColumnBatch;
+    /** Rows that replace committed ones (REVISION_KINDS). */
+    readonly revisions: ColumnBatch;
     readonly deadLetters: ColumnBatch;
     /** The broker's timestamps of the events that ended sessions by `session_end`, in no particular order. */
     readonly closingTimes: Float64Array;
@@ -124,6 +135,8 @@ export interface EpochReport {
   readonly version: number;
   readonly closedBy: EpochCloseReason;
   readonly sessions: number;
+  /** Rows of committed sessions that late events replaced. */
+  readonly revisions: number;
   readonly events: number;
   readonly eventsPerSecond: number;
   readonly openSessions: number;

@@ -14,8 +14,8 @@ import {
   type PartitionSeal,
   type PartitionState,
   sealPartition,
-  sessionRows,
 } from "./sessionizer.ts";
+import { revisionRows, sessionRows } from "./session_rows.ts";
 
 /** One shard's state, and the messages that change it. */
 export class SessionActor {
@@ -53,9 +53,10 @@ export class SessionActor {
         return this.report({
           type: "restored",
           shard: this.shard,
-          partitions: [...this.#partitions.values()].map(({ partition, latestEventTime }) => ({
+          partitions: [...this.#partitions.values()].map(({ partition, latestEventTime, pending }) => ({
             partition,
             latestEventTime,
+            pendingRevisions: pending.size,
           })),
         });
       case "barrier":
@@ -98,6 +99,7 @@ export class SessionActor {
       shard: this.shard,
       epoch,
       rows: sessionRows(seals).finish(),
+      revisions: revisionRows(seals).finish(),
       deadLetters: this.#deadLetters(epoch, seals),
       closingTimes: Float64Array.from(seals.flatMap(({ closingTimes }) => closingTimes)),
       partitions: seals.map(({ barrier, counts, latestEventTime }): SealedPartition => ({

@@ -27,6 +27,8 @@ interface Part {
   dead: number;
   duplicates: number;
   held: number;
+  /** Late events of committed sessions, which wait for a revision. */
+  pending: number;
   latest: number | null;
 }
 
@@ -43,6 +45,7 @@ export interface WorldOptions {
   readonly closeOpenAtEnd?: boolean;
   /** Idleness moves nothing in a bounded run. */
   readonly bounded?: boolean;
+  readonly revisionIntervalMs?: number;
   readonly lastEpoch?: number;
 }
 
@@ -67,16 +70,21 @@ export class EpochWorld {
   readonly #positions: number[];
 
   constructor(private readonly options: WorldOptions) {
-    const { partitions, shards, closeOpenAtEnd = false, lastEpoch = 0 } = options;
-    this.state = initialEpochs({ shards, closeOpenAtEnd, lastEpoch });
-    const part = (): Part => ({ arrived: 0, dead: 0, duplicates: 0, held: 0, latest: null });
+    const { partitions, shards, closeOpenAtEnd = false, revisionIntervalMs = 0, lastEpoch = 0 } = options;
+    this.state = initialEpochs({ shards, closeOpenAtEnd, revisionIntervalMs, lastEpoch });
+    const part = (): Part => ({ arrived: 0, dead: 0, duplicates: 0, held: 0, pending: 0, latest: null });
     this.#parts = Array.from({ length: partitions }, () => Array.from({ length: shards }, part));
     this.#positions = new Array(partitions).fill(0);
     this.fromShards = Array.from({ length: shards }, () => []);
   }
 
-  /** Routes one record: an event, a duplicate or a dead letter. */
-  arrive(partition: number, shard: number, kind: "event" | "duplicate" | "dead", time: number): void {
+  /** Routes one record: an event, one for a session that is committed, a duplicate or a dead letter. */
+  arrive(
+    partition: number,
+    shard: number,
+    kind: "event" | "late" | "duplicate" | "dead",
+    time: number,
+  ): void {
     if (this.stopped) return;
     const part = this.#parts[partition]![shard]!;
     part.arrived++;
@@ -86,6 +94,12 @@ export class EpochWorld {
     else part.latest = Math.max(part.latest ?? time, time);
     if (kind === "duplicate") part.duplicates++;
     if (kind === "event") part.held++;
+    if (kind === "late") part.pending++;
+  }
+
+  /** Late events that wait for a revision. */
+  get pending(): number {
+    return this.#parts.flat().reduce((sum, { pending }) => sum + pending, 0);
   }
 
   /** The latest event time that any shard has seen of the partition. */
@@ -123,6 +137,7 @@ export class EpochWorld {
       case "settled":
         this.settled++;
         assertEquals(this.settled, 1);
+        assertEquals(this.pending, 0, "no end leaves a revision pending");
     }
   }
 
@@ -172,6 +187,8 @@ export class EpochWorld {
           latestEventTime: command.latest.get(partition) ?? null,
           idleness: !this.options.bounded,
           closeOpen: command.closeOpen,
+          revise: command.revise.includes(partition),
+          final: command.stop,
         },
         SEMANTICS,
       );
@@ -196,21 +213,28 @@ export class EpochWorld {
     barriers: readonly PartitionBarrier[],
     snapshots: readonly number[],
   ): Seal {
-    const partitions = barriers.map(({ partition, closeOpen }): SealedPartition => {
+    const partitions = barriers.map(({ partition, closeOpen, revise }): SealedPartition => {
       const part = this.#parts[partition]![shard]!;
-      const inSessions = closeOpen ? part.held : Math.floor(part.held / 2);
-      part.held -= inSessions;
-      const { arrived: records, dead: deadLetters, duplicates, held, latest: latestEventTime } = part;
+      const finished = closeOpen ? part.held : Math.floor(part.held / 2);
+      const inSessions = finished + (revise ? part.pending : 0);
+      part.held -= finished;
+      if (revise) part.pending = 0;
+      const { arrived: records, dead: deadLetters, duplicates, pending, latest: latestEventTime } = part;
       Object.assign(part, { arrived: 0, dead: 0, duplicates: 0 });
-      const counts = { records, duplicates, deadLetters, inSessions, held, openSessions: held };
+      const books = { records, duplicates, deadLetters, inSessions, held: part.held + pending };
+      const counts = { ...books, openSessions: part.held, pendingRevisions: pending };
       return { partition, counts, latestEventTime };
     });
-    const snapshotOf = (partition: number) => Uint8Array.of(this.#parts[partition]![shard]!.held);
+    const snapshotOf = (partition: number) => {
+      const { held, pending } = this.#parts[partition]![shard]!;
+      return Uint8Array.of(held + pending);
+    };
     return {
       type: "sealed",
       shard,
       epoch,
       rows: EMPTY_BATCH,
+      revisions: EMPTY_BATCH,
       deadLetters: EMPTY_BATCH,
       closingTimes: new Float64Array(),
       partitions,
