@@ -117,10 +117,12 @@ function writeOccurrence(
   i: number,
   first: number,
 ): number {
-  const { key, firstOffset, closed, sealed, events } = occurrence;
+  const { key, firstOffset, closed, rowEpoch, revision, amended, events } = occurrence;
   columns.keyHash[i] = routingHash(key);
   columns.firstOffset[i] = firstOffset;
-  columns.rowEpoch[i] = sealed ? 0 : NaN;
+  columns.rowEpoch[i] = rowEpoch ?? NaN;
+  columns.revision[i] = revision;
+  columns.amended[i] = amended;
   columns.closed[i] = closed === null ? 0 : 1 + CLOSE_REASONS.indexOf(closed);
   let at = first;
   for (const { event, offset, idHash } of events) {
@@ -152,9 +154,8 @@ export function restoreOccurrences(
       if (!isMine(part.columns.keyHash[i]!)) continue;
       const occurrence = reader.occurrence(i);
       remember(state, occurrence);
-      if (occurrence.closed !== null) continue;
-      state.openSessions++;
-      state.held += occurrence.events.length;
+      if (occurrence.closed === null) state.openSessions++;
+      state.held += occurrence.closed === null ? occurrence.events.length : occurrence.amended;
     }
   }
 }
@@ -174,7 +175,7 @@ class PartReader {
   }
 
   occurrence(index: number): Occurrence {
-    const { eventEnds, firstOffset, closed, rowEpoch, sessionId, key } = this.#columns;
+    const { eventEnds, firstOffset, closed, rowEpoch, revision, amended, sessionId, key } = this.#columns;
     const id = this.#text(sessionId[index]!)!;
     const events: StoredEvent[] = [];
     let [start, end] = [Infinity, -Infinity];
@@ -194,7 +195,9 @@ class PartReader {
       events,
       eventIds: new Set(events.map(({ idHash }) => idHash)),
       closed: closed[index] === 0 ? null : CLOSE_REASONS[closed[index]! - 1]!,
-      sealed: !Number.isNaN(rowEpoch[index]!),
+      rowEpoch: Number.isNaN(rowEpoch[index]!) ? null : rowEpoch[index]!,
+      revision: revision[index]!,
+      amended: amended[index]!,
     };
   }
 

@@ -7,7 +7,7 @@ import {
   type EpochRecord,
   SEMANTICS_VERSION,
 } from "../schema/epoch.ts";
-import { SESSION_KINDS, sessionColumnIndex } from "../schema/session.ts";
+import { REVISION_KINDS, SESSION_KINDS, sessionColumnIndex } from "../schema/session.ts";
 import { allRows, takeRows } from "../schema/take_rows.ts";
 import type { DeadLetterReason } from "../schema/user_event.ts";
 import type { PartitionAdvance } from "../sinks/sink.ts";
@@ -20,6 +20,12 @@ import { semanticsOf } from "./session_actor.ts";
 export function epochRows(epoch: Epoch): ColumnBatch {
   const [partition, offset] = [sessionColumnIndex("source_partition"), sessionColumnIndex("first_offset")];
   return inLogOrder(SESSION_KINDS, epoch, epoch.seals.map(({ rows }) => rows), partition, offset);
+}
+
+/** The epoch's revisions (REVISION_KINDS), in the same order. */
+export function epochRevisions(epoch: Epoch): ColumnBatch {
+  const [partition, offset] = [sessionColumnIndex("source_partition"), sessionColumnIndex("first_offset")];
+  return inLogOrder(REVISION_KINDS, epoch, epoch.seals.map(({ revisions }) => revisions), partition, offset);
 }
 
 /** The epoch's dead letters, sorted by partition and offset. */
@@ -49,15 +55,18 @@ function inLogOrder(
   return takeRows(kinds, batches, { batch: order.map((i) => batch[i]!), row: order.map((i) => row[i]!) });
 }
 
+/** What an epoch brings besides its barriers. */
+export interface EpochParts {
+  readonly firstPartitions: number;
+  readonly rows: number;
+  readonly revisions: number;
+  readonly deadLetters: ColumnBatch;
+  readonly deadLetterFile: string | null;
+}
+
 /** What the commit says besides its files. */
-export function epochRecord(
-  epoch: Epoch,
-  config: Config,
-  firstPartitions: number,
-  rows: number,
-  deadLetters: ColumnBatch,
-  deadLetterFile: string | null,
-): EpochRecord {
+export function epochRecord(epoch: Epoch, config: Config, parts: EpochParts): EpochRecord {
+  const { firstPartitions, rows, revisions, deadLetters, deadLetterFile } = parts;
   return {
     pipeline: config.pipeline,
     topic: config.topic,
@@ -65,6 +74,7 @@ export function epochRecord(
     closedBy: epoch.closedBy,
     semanticsVersion: SEMANTICS_VERSION,
     rows,
+    revisions,
     deadLetterFile,
     deadLetters: countReasons(deadLetters),
     firstPartitions,

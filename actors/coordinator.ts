@@ -12,7 +12,7 @@ import type { CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { Lake, LakeState, StagedFile, Warehouse } from "../sinks/sink.ts";
 import type { PartitionRange, Producer } from "../sources/source.ts";
 import type { Clock } from "./clock.ts";
-import { epochAdvances, epochDeadLetters, epochRecord, epochRows } from "./commit.ts";
+import { epochAdvances, epochDeadLetters, epochRecord, epochRevisions, epochRows } from "./commit.ts";
 import { feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
 import { transition } from "./epoch.ts";
@@ -65,6 +65,7 @@ export interface CoordinatorDeps {
 interface Staged {
   readonly files: readonly StagedFile[];
   readonly rows: number;
+  readonly revisions: ColumnBatch;
   readonly deadLetters: ColumnBatch;
   readonly deadLetterFile: string | null;
   readonly sealedAt: number;
@@ -106,7 +107,12 @@ export class Coordinator {
     this.#deltaVersion = state.version;
     await this.#follow(state);
     const { lastEpoch } = state;
-    const epochs = initialEpochs({ shards: shards.length, closeOpenAtEnd: mode.closeOpen, lastEpoch });
+    const epochs = initialEpochs({
+      shards: shards.length,
+      closeOpenAtEnd: mode.closeOpen,
+      revisionIntervalMs: config.revisionIntervalMs,
+      lastEpoch,
+    });
     this.#epochs = epochs;
     this.#early.splice(0).forEach((event) => this.#apply(event));
     await Promise.race([this.#restored.promise, this.#ended.promise]);
@@ -197,9 +203,10 @@ export class Coordinator {
           return this.#apply(message);
         case "revoked":
         case "closed":
-        case "full":
         case "end_reached":
           return this.#apply(message);
+        case "full":
+          return this.#apply({ type: "full", at: this.deps.clock.monotonic() });
         case "stopped":
           // By way of this port, so that it comes before the run's end.
           this.deps.report({ type: "stats", stats: message.stats });
@@ -217,7 +224,7 @@ export class Coordinator {
     while (!this.#ticking.signal.aborted) {
       this.#nextTickAt += intervalMs;
       await clock.sleep(Math.max(0, this.#nextTickAt - clock.monotonic()), this.#ticking.signal);
-      this.#apply({ type: "tick" });
+      this.#apply({ type: "tick", at: clock.monotonic() });
     }
   }
 
@@ -260,6 +267,7 @@ export class Coordinator {
     if (askedAt !== undefined) this.#meter.took("seal", sealedAt - askedAt);
     this.#closeAskedAt.delete(epoch.number);
     const rows = epochRows(epoch);
+    const revisions = epochRevisions(epoch);
     const deadLetters = epochDeadLetters(epoch);
     const { lake } = this.deps;
     const staged = await this.#retry("upload", `The upload of epoch ${epoch.number}`, async () => ({
@@ -267,7 +275,7 @@ export class Coordinator {
       deadLetterFile: deadLetters.rows === 0 ? null : await lake.stageDeadLetters(epoch.number, deadLetters),
     }));
     if (epoch.attempt === attempt) {
-      this.#staged.set(epoch.number, { ...staged, rows: rows.rows, deadLetters, sealedAt });
+      this.#staged.set(epoch.number, { ...staged, rows: rows.rows, revisions, deadLetters, sealedAt });
     }
     this.#apply({ type: "staged", epoch: epoch.number, attempt });
   }
@@ -277,13 +285,19 @@ export class Coordinator {
     const staged = this.#staged.get(epoch.number);
     invariant(staged !== undefined, `epoch ${epoch.number} is staged before it is committed`);
     this.#staged.delete(epoch.number);
-    const { files, rows, deadLetters, deadLetterFile, sealedAt } = staged;
-    const record = epochRecord(epoch, config, this.#firstPartitions!, rows, deadLetters, deadLetterFile);
+    const { files, rows, revisions, deadLetters, deadLetterFile, sealedAt } = staged;
+    const record = epochRecord(epoch, config, {
+      firstPartitions: this.#firstPartitions!,
+      rows,
+      revisions: revisions.rows,
+      deadLetters,
+      deadLetterFile,
+    });
     const timestampMs = Math.floor(clock.now());
     const outcome = await this.#retry(
       "commit",
       `The Delta commit of epoch ${epoch.number}`,
-      () => lake.commit({ files, advances: epochAdvances(epoch), record, timestampMs }),
+      () => lake.commit({ files, revisions, advances: epochAdvances(epoch), record, timestampMs }),
     );
     if (outcome.status === "fenced") return this.#fenced(epoch, outcome.partitions);
     if (outcome.conflicts > 0) this.#stagger();
@@ -297,6 +311,7 @@ export class Coordinator {
       consumed: epoch.records,
       duplicates: partitions.reduce((sum, { counts }) => sum + counts.duplicates, 0),
       sessions: rows,
+      revisions: revisions.rows,
       bytes: files.reduce((sum, { size }) => sum + size, 0),
       deadLetters: record.deadLetters,
       conflicts: outcome.conflicts,
@@ -314,6 +329,7 @@ export class Coordinator {
       epoch,
       version: outcome.version,
       sessions: rows,
+      revisions: revisions.rows,
       deadLetters: deadLetters.rows,
       commitMs,
     };

@@ -21,8 +21,10 @@ import type { Assignment, IngestReport, RestoredPartition } from "./protocol.ts"
 export function transition(state: EpochsState, event: EpochEvent): EpochEffect[] {
   switch (event.type) {
     case "tick":
+      state.now = event.at;
       return state.stage === "running" ? want(state, "interval") : [];
     case "full":
+      state.now = event.at;
       return state.stage === "running" ? want(state, "size") : [];
     case "end_reached":
       state.endReached = true;
@@ -75,12 +77,15 @@ function closeNext(state: EpochsState): EpochEffect[] {
   // that changes nothing say that nothing will change any more.
   const room = state.stage === "ending" ? 1 : EPOCHS_IN_FLIGHT_MAX;
   if (reason === null || closing || state.inFlight.length >= room) return [];
-  state.wanted = null;
   const final = reason === "drain";
+  // The last close must know of every revision that is pending: nothing comes after it.
+  if (final && state.inFlight.some(({ phase }) => phase === "sealing")) return [];
+  state.wanted = null;
   const closeOpen = final && state.stage === "ending" && state.closeOpenAtEnd;
   if (final) state.stage = "final";
   const checkpoint = final || state.epochsSinceCheckpoint + 1 >= EPOCHS_PER_CHECKPOINT;
   const stale = checkpoint ? stalePartitions(state) : [];
+  const revise = revisionsDue(state, final);
   const number = (state.inFlight.at(-1)?.number ?? state.lastEpoch) + 1;
   state.inFlight.push({
     number,
@@ -102,8 +107,20 @@ function closeNext(state: EpochsState): EpochEffect[] {
   const latest = new Map(state.latest);
   return [{
     type: "close",
-    command: { type: "close", epoch: number, latest, closeOpen, checkpoint, stale, stop: final },
+    command: { type: "close", epoch: number, latest, closeOpen, revise, checkpoint, stale, stop: final },
   }];
+}
+
+/**
+ * The partitions whose revisions the next barriers bring out: all together and seldom, because the lake rewrites files
+ * for them.
+ */
+function revisionsDue(state: EpochsState, final: boolean): number[] {
+  const due = [...state.pendingRevisions].filter(([, count]) => count > 0).map(([partition]) => partition);
+  const early = state.now < state.revisedAt + state.revisionIntervalMs;
+  if (due.length === 0 || (early && !final)) return [];
+  state.revisedAt = state.now;
+  return due;
 }
 
 /** Partitions whose newest barrier no checkpoint stands at. */
@@ -155,7 +172,7 @@ function gathered(state: EpochsState, epoch: Epoch): EpochEffect[] {
   epoch.records = countRecords(epoch);
   epoch.openSessions = [...state.openSessions.values()].reduce((sum, count) => sum + count, 0);
   epoch.snapshots = epoch.snapshotAt.map((barrier) => snapshot(state, epoch, barrier));
-  return [...stage(epoch), ...commitNext(state)];
+  return [...stage(epoch), ...commitNext(state), ...closeNext(state)];
 }
 
 function stage(epoch: Epoch): EpochEffect[] {
@@ -220,10 +237,13 @@ function planned(state: EpochsState, partitions: readonly PlannedPartition[]): E
 
 /** One shard has replayed its part of the partitions. */
 function restored(state: EpochsState, partitions: readonly RestoredPartition[]): EpochEffect[] {
-  for (const { partition, assignment, latestEventTime, openSessions } of partitions) {
+  for (const { partition, assignment, latestEventTime, openSessions, pendingRevisions } of partitions) {
     if (state.assignments.get(partition) !== assignment) continue;
     noteLatest(state, partition, latestEventTime);
-    state.openSessions.set(partition, (state.openSessions.get(partition) ?? 0) + openSessions);
+    const add = (book: Map<number, number>, count: number) =>
+      book.set(partition, (book.get(partition) ?? 0) + count);
+    add(state.openSessions, openSessions);
+    add(state.pendingRevisions, pendingRevisions);
     const left = state.restoring.get(partition)! - 1;
     if (left > 0) state.restoring.set(partition, left);
     else state.restoring.delete(partition);
@@ -278,8 +298,9 @@ function drop(state: EpochsState, partitions: readonly number[]): EpochEffect[] 
       state.unplanned.delete(partition);
       state.restoring.delete(partition);
     }
-    const { latest, ledgers, openSessions, barriers, checkpointed } = state;
-    for (const book of [latest, ledgers, openSessions, barriers, checkpointed]) book.delete(partition);
+    const { latest, ledgers, openSessions, pendingRevisions, barriers, checkpointed } = state;
+    const books = [latest, ledgers, openSessions, pendingRevisions, barriers, checkpointed];
+    for (const book of books) book.delete(partition);
   }
   // All epochs are reduced before one moves: the next may follow it at once.
   const again = state.inFlight.filter((epoch) => reduce(state, epoch, gone));
@@ -292,7 +313,7 @@ function drop(state: EpochsState, partitions: readonly number[]): EpochEffect[] 
 function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
   const before = state.ledgers.get(partition) ?? EMPTY_LEDGER;
   const ledger = { ...before, held: 0 };
-  let openSessions = 0;
+  let [openSessions, pendingRevisions] = [0, 0];
   for (const seal of epoch.seals) {
     const sealed = seal.partitions.find((candidate) => candidate.partition === partition);
     invariant(
@@ -307,6 +328,7 @@ function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
     ledger.held += counts.held;
     openSessions += counts.openSessions;
     noteLatest(state, partition, latestEventTime);
+    pendingRevisions += counts.pendingRevisions;
   }
   const accounted = ledger.inSessions + ledger.duplicates + ledger.deadLetters + ledger.held;
   invariant(
@@ -315,6 +337,7 @@ function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
   );
   state.ledgers.set(partition, ledger);
   state.openSessions.set(partition, openSessions);
+  state.pendingRevisions.set(partition, pendingRevisions);
   return ledger;
 }
 

@@ -11,6 +11,7 @@ export interface CommittedEpochFacts {
   readonly epoch: Epoch;
   readonly version: number;
   readonly sessions: number;
+  readonly revisions: number;
   readonly deadLetters: number;
   readonly commitMs: number;
 }
@@ -35,7 +36,7 @@ export class EpochReporter {
    * @param inserted resolves to the milliseconds that the insert took
    */
   async committed(facts: CommittedEpochFacts, inserted: Promise<number>): Promise<void> {
-    const { epoch, version, sessions, deadLetters, commitMs } = facts;
+    const { epoch, version, sessions, revisions, deadLetters, commitMs } = facts;
     const now = this.clock.monotonic();
     const seconds = (now - this.#lastCommitAt) / 1000;
     this.#lastCommitAt = now;
@@ -48,6 +49,7 @@ export class EpochReporter {
       version,
       closedBy: epoch.closedBy,
       sessions,
+      revisions,
       events: epoch.records,
       eventsPerSecond: seconds > 0 ? epoch.records / seconds : 0,
       openSessions: epoch.openSessions,

@@ -53,6 +53,8 @@ export interface Epoch {
 export interface EpochsState {
   readonly shards: number;
   readonly closeOpenAtEnd: boolean;
+  /** The least time between two epochs that bring out revisions, milliseconds. */
+  readonly revisionIntervalMs: number;
   lastEpoch: number;
   /** Oldest first. */
   readonly inFlight: Epoch[];
@@ -67,6 +69,11 @@ export interface EpochsState {
   readonly latest: Map<number, number>;
   readonly ledgers: Map<number, Ledger>;
   readonly openSessions: Map<number, number>;
+  /** Sessions that wait for a revision, as of the newest epoch that all shards have sealed. */
+  readonly pendingRevisions: Map<number, number>;
+  /** When revisions were last asked for, and the newest time that an event told; monotonic milliseconds. */
+  revisedAt: number;
+  now: number;
   /** The newest barrier that was posted. */
   readonly barriers: Map<number, PartitionBarrier>;
   /** The number of the barrier that the newest checkpoint stands at. */
@@ -81,8 +88,9 @@ export interface EpochsState {
 }
 
 export type EpochEvent =
-  | { readonly type: "tick" }
-  | { readonly type: "full" }
+  /** `at`: monotonic milliseconds. */
+  | { readonly type: "tick"; readonly at: number }
+  | { readonly type: "full"; readonly at: number }
   | { readonly type: "end_reached" }
   | { readonly type: "drain" }
   | { readonly type: "assigned"; readonly partitions: readonly Assignment[] }
@@ -112,7 +120,7 @@ export type EpochEffect =
 
 /** The state of a coordinator that starts after `lastEpoch`. */
 export function initialEpochs(
-  start: Pick<EpochsState, "shards" | "closeOpenAtEnd" | "lastEpoch">,
+  start: Pick<EpochsState, "shards" | "closeOpenAtEnd" | "revisionIntervalMs" | "lastEpoch">,
 ): EpochsState {
   return {
     ...start,
@@ -124,6 +132,9 @@ export function initialEpochs(
     latest: new Map(),
     ledgers: new Map(),
     openSessions: new Map(),
+    pendingRevisions: new Map(),
+    revisedAt: -Infinity,
+    now: 0,
     barriers: new Map(),
     checkpointed: new Map(),
     epochsSinceCheckpoint: 0,

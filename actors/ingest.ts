@@ -276,6 +276,8 @@ export class Ingest {
           latestEventTime: command.latest.get(partition) ?? null,
           idleness: !this.deps.mode.untilEnd,
           closeOpen: command.closeOpen,
+          revise: command.revise.includes(partition),
+          final: command.stop,
         },
         this.#semantics,
       );

@@ -48,6 +48,8 @@ export type IngestCommand =
     /** Latest event time by partition, over the newest epoch that all shards have sealed. */
     readonly latest: ReadonlyMap<number, number>;
     readonly closeOpen: boolean;
+    /** Partitions whose pending revisions are due. */
+    readonly revise: readonly number[];
     /** Whether shards shall snapshot the partitions that get a barrier. */
     readonly checkpoint: boolean;
     /** Partitions to snapshot even if they get none: their state is that at their newest barrier. */
@@ -122,6 +124,7 @@ export interface Credit {
 export interface RestoredPartition extends Assignment {
   readonly latestEventTime: number | null;
   readonly openSessions: number;
+  readonly pendingRevisions: number;
 }
 
 /** What a shard says of one partition when it seals. */
@@ -143,6 +146,8 @@ export type ShardReport =
     readonly shard: number;
     readonly epoch: number;
     readonly rows: ColumnBatch;
+    /** Rows that replace committed ones (REVISION_KINDS). */
+    readonly revisions: ColumnBatch;
     readonly deadLetters: ColumnBatch;
     /** The broker's timestamps of the events that ended sessions by `session_end`, in no particular order. */
     readonly closingTimes: Float64Array;
@@ -157,6 +162,8 @@ export interface EpochReport {
   readonly version: number;
   readonly closedBy: EpochCloseReason;
   readonly sessions: number;
+  /** Rows of committed sessions that late events replaced. */
+  readonly revisions: number;
   readonly events: number;
   readonly eventsPerSecond: number;
   readonly openSessions: number;

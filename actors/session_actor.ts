@@ -14,8 +14,8 @@ import {
   type PartitionSeal,
   type PartitionState,
   sealPartition,
-  sessionRows,
 } from "./sessionizer.ts";
+import { revisionRows, sessionRows } from "./session_rows.ts";
 
 /** One shard's state, and the messages that change it. */
 export class SessionActor {
@@ -54,8 +54,8 @@ export class SessionActor {
           type: "restored",
           shard: this.shard,
           partitions: message.partitions.map((assigned) => {
-            const { latestEventTime, openSessions } = this.#state(assigned.partition);
-            return { ...assigned, latestEventTime, openSessions };
+            const { latestEventTime, openSessions, pending } = this.#state(assigned.partition);
+            return { ...assigned, latestEventTime, openSessions, pendingRevisions: pending.size };
           }),
         });
       case "drop":
@@ -100,6 +100,7 @@ export class SessionActor {
       shard: this.shard,
       epoch,
       rows: sessionRows(seals).finish(),
+      revisions: revisionRows(seals).finish(),
       deadLetters: this.#deadLetters(epoch, seals),
       closingTimes: Float64Array.from(seals.flatMap(({ closingTimes }) => closingTimes)),
       partitions: seals.map(({ barrier, counts, latestEventTime }): SealedPartition => ({

@@ -6,13 +6,8 @@
 import { cpuUsage } from "node:process";
 import { encodeOccurrences, restoreOccurrences } from "../actors/checkpoint.ts";
 import { splitByShard } from "../actors/route.ts";
-import {
-  acceptBatch,
-  emptyPartition,
-  type PartitionState,
-  sealPartition,
-  sessionRows,
-} from "../actors/sessionizer.ts";
+import { acceptBatch, emptyPartition, type PartitionState, sealPartition } from "../actors/sessionizer.ts";
+import { sessionRows } from "../actors/session_rows.ts";
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
 import { SESSION_COLUMNS } from "../schema/session.ts";
@@ -56,6 +51,7 @@ const BARRIER: PartitionBarrier = {
   idleSince: null,
   forgetBefore: null,
   closeOpen: false,
+  revise: false,
   lastRecord: null,
 };
 

@@ -202,6 +202,12 @@ export const SESSION_COLUMNS: readonly SessionColumn[] = [
 /** The kinds of {@linkcode SESSION_COLUMNS}, for builders. */
 export const SESSION_KINDS: readonly ColumnKind[] = SESSION_COLUMNS.map(({ kind }) => kind);
 
+/**
+ * The kinds of a revision's row: {@linkcode SESSION_COLUMNS}, then the `batch_id` (int64) of the row that it replaces,
+ * by which the lake finds that row's file.
+ */
+export const REVISION_KINDS: readonly ColumnKind[] = [...SESSION_KINDS, "int64"];
+
 /** Where the named column stands in {@linkcode SESSION_COLUMNS}. */
 export function sessionColumnIndex(name: string): number {
   const index = SESSION_COLUMNS.findIndex((column) => column.name === name);

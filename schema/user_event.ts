@@ -90,7 +90,6 @@ export const DEAD_LETTER_REASONS = [
   "key_mismatch",
   "time_range",
   "clock_skew",
-  "late",
   "too_late",
   "cap",
 ] as const;

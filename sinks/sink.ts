@@ -47,7 +47,10 @@ export interface PartitionAdvance {
 
 /** One commit of the pipeline. */
 export interface LakeCommit {
+  /** The rows of the sessions that it adds. */
   readonly files: readonly StagedFile[];
+  /** Rows (REVISION_KINDS) that replace those of the same session in the table, in commit order. */
+  readonly revisions: ColumnBatch;
   readonly advances: readonly PartitionAdvance[];
   readonly record: EpochRecord;
   /** Wall clock, epoch milliseconds. */

@@ -8,8 +8,8 @@ import {
   type Occurrence,
   type PartitionState,
   sealPartition,
-  sessionRow,
 } from "../../actors/sessionizer.ts";
+import { sessionRow } from "../../actors/session_rows.ts";
 import { routingHash } from "../../actors/shard.ts";
 import type { PartitionBarrier } from "../../schema/epoch.ts";
 import { AssertionError } from "../../schema/errors.ts";
@@ -70,11 +70,21 @@ function occurrencesOf(state: PartitionState): Occurrence[] {
   return [...state.occurrences.values()].flat().sort((a, b) => a.firstOffset - b.firstOffset);
 }
 
-Deno.test("a restored state is the state that was encoded", () => {
-  fc.assert(fc.property(anyRecords, fc.integer({ min: 0, max: 180 }), (records, minutes) => {
-    const state = stateAfter(records, barrierAt(minutes));
-    assertEquals(restored(state), state);
-  }));
+Deno.test("a restored state is the state that was encoded, pending revisions included", () => {
+  fc.assert(
+    fc.property(anyRecords, anyRecords, fc.integer({ min: 0, max: 180 }), fc.boolean(), (
+      records,
+      more,
+      minutes,
+      revise,
+    ) => {
+      const state = stateAfter(records, barrierAt(minutes));
+      assertEquals(restored(state), state);
+      accept(state, batchAt(1_000, more));
+      sealPartition(state, barrierAt(minutes, { number: 2, epoch: 2, revise }));
+      assertEquals(restored(state), state);
+    }),
+  );
 });
 
 Deno.test("restored over any number of shards, every occurrence lives on in one, and the rows to come are the same", () => {
@@ -95,12 +105,13 @@ Deno.test("restored over any number of shards, every occurrence lives on in one,
       assertEquals(parts.reduce((sum, { openSessions }) => sum + openSessions, 0), whole.openSessions);
       const later = batchAt(1000, after);
       const split = splitByShard(later, 0, later.count, shards);
-      const barrier = barrierAt(minutes + 60, { number: 2, closeOpen: true });
+      const barrier = barrierAt(minutes + 60, { number: 2, closeOpen: true, revise: true });
       const rows = (state: PartitionState, batch: RecordBatch | null) => {
         accept(state, batch);
-        const { finished, deadLetters, counts } = sealPartition(state, barrier);
+        const { finished, revised, deadLetters, counts } = sealPartition(state, barrier);
+        const sealed = [...finished, ...revised.map(({ occurrence }) => occurrence)];
         return {
-          rows: finished.map((occurrence) =>
+          rows: sealed.map((occurrence) =>
             [occurrence.firstOffset, sessionRow(occurrence, barrier)] as const
           ),
           letters: deadLetters.map(({ offset, reason }) => [offset, reason] as const),
@@ -125,11 +136,21 @@ Deno.test("a key that is not the session id is kept, and decides the shard", () 
   assertEquals(occurrencesOf(restored(state, hashIs("s1"))), []);
 });
 
-Deno.test("a finished session that is remembered takes no event in after a restore either", () => {
+Deno.test("a finished session that is remembered takes a late event in after a restore, and a pending revision stays one", () => {
   const end = { key: encoder.encode("s1"), value: eventBytes({ event_type: "session_end" }) };
-  const state = restored(stateAfter([end], barrierAt(0)));
-  accept(state, batchAt(101, [{ key: end.key, value: eventBytes({ event_id: "e2", timestamp: T0 - 1 }) }]));
-  assertEquals(state.deadLetters.map(({ reason }) => reason), ["late"]);
+  const late = (id: string) => ({ key: end.key, value: eventBytes({ event_id: id, timestamp: T0 - 1 }) });
+  const before = stateAfter([end], barrierAt(0, { epoch: 7 }));
+  accept(before, batchAt(101, [late("e2")]));
+  sealPartition(before, barrierAt(0, { number: 2, epoch: 8 }));
+  const state = restored(before);
+  assertEquals([state.pending.size, state.held, state.openSessions], [1, 1, 0]);
+  accept(state, batchAt(102, [late("e3")]));
+  const { revised, counts } = sealPartition(state, barrierAt(0, { number: 3, epoch: 9, revise: true }));
+  assertEquals(revised.map(({ replacesEpoch, occurrence }) => [replacesEpoch, occurrence.revision]), [[
+    7,
+    1,
+  ]]);
+  assertEquals([counts.inSessions, counts.held], [2, 0]);
 });
 
 Deno.test("nothing is nothing, and several parts may be joined", () => {

@@ -5,10 +5,10 @@ import type { EpochEvent } from "../../actors/epoch_state.ts";
 import { EpochWorld } from "../support/epoch_world.ts";
 import { MINUTE, SEMANTICS, T0 } from "../support/records.ts";
 
-const TICK: EpochEvent = { type: "tick" };
+const TICK: EpochEvent = { type: "tick", at: 0 };
 const DRAIN: EpochEvent = { type: "drain" };
 const END: EpochEvent = { type: "end_reached" };
-const FULL: EpochEvent = { type: "full" };
+const FULL: EpochEvent = { type: "full", at: 0 };
 
 /** A bounded world, so that idleness posts nothing between records. */
 function world(options: Partial<ConstructorParameters<typeof EpochWorld>[0]> = {}): EpochWorld {

@@ -7,10 +7,10 @@ import { EPOCHS_PER_CHECKPOINT } from "../../schema/limits.ts";
 import { EpochWorld } from "../support/epoch_world.ts";
 import { barrierOf, MINUTE, SEMANTICS, T0 } from "../support/records.ts";
 
-const TICK: EpochEvent = { type: "tick" };
+const TICK: EpochEvent = { type: "tick", at: 0 };
 const DRAIN: EpochEvent = { type: "drain" };
 const END: EpochEvent = { type: "end_reached" };
-const FULL: EpochEvent = { type: "full" };
+const FULL: EpochEvent = { type: "full", at: 0 };
 
 /** A bounded world, so that idleness posts nothing between records. */
 function world(options: Partial<ConstructorParameters<typeof EpochWorld>[0]> = {}): EpochWorld {
@@ -202,10 +202,13 @@ Deno.test("a snapshot alone waits until the epoch before it, at whose barrier it
   w.send(TICK);
   w.command();
   w.send(w.fromIngest.shift()!);
+  const seal = () => w.fromShards.forEach((queue) => queue.splice(0).forEach((event) => w.send(event)));
   w.send(DRAIN);
+  assertEquals(w.commands.length, 0, "the last close waits for what the seals tell");
+  seal();
   w.command();
   w.send(w.fromIngest.shift()!);
-  for (const queue of w.fromShards) while (queue.length > 0) w.send(queue.shift()!);
+  seal();
   assertEquals([w.commits.length, w.checkpoints.length], [0, 0]);
   w.finish();
   assertEquals([w.commits.length, w.checkpoints.length, w.settled], [1, 1, 1]);
@@ -213,13 +216,15 @@ Deno.test("a snapshot alone waits until the epoch before it, at whose barrier it
 
 /** A shard's word that it sealed partition 0 of epoch 1. */
 function sealOf(counts: Partial<Seal["partitions"][number]["counts"]>, fields: Partial<Seal> = {}): Seal {
-  const none = { records: 0, duplicates: 0, deadLetters: 0, inSessions: 0, held: 0, openSessions: 0 };
+  const books = { records: 0, duplicates: 0, deadLetters: 0, inSessions: 0, held: 0 };
+  const none = { ...books, openSessions: 0, pendingRevisions: 0 };
   const batch = { rows: 0, columns: [] };
   return {
     type: "sealed",
     shard: 0,
     epoch: 1,
     rows: batch,
+    revisions: batch,
     deadLetters: batch,
     closingTimes: new Float64Array(),
     partitions: [{ partition: 0, counts: { ...none, ...counts }, latestEventTime: null }],
@@ -229,7 +234,7 @@ function sealOf(counts: Partial<Seal["partitions"][number]["counts"]>, fields: P
 }
 
 function closedOnce() {
-  const state = initialEpochs({ shards: 1, closeOpenAtEnd: false, lastEpoch: 0 });
+  const state = initialEpochs({ shards: 1, closeOpenAtEnd: false, revisionIntervalMs: 0, lastEpoch: 0 });
   transition(state, { type: "assigned", partitions: [{ partition: 0, assignment: 1 }] });
   transition(state, TICK);
   transition(state, { type: "closed", epoch: 1, barriers: [barrierOf({ to: 3 })], snapshots: [] });
@@ -260,7 +265,7 @@ Deno.test("a seal of another epoch, or without a partition that has a barrier, b
 });
 
 Deno.test("an answer out of turn breaks an invariant", () => {
-  const state = initialEpochs({ shards: 1, closeOpenAtEnd: false, lastEpoch: 0 });
+  const state = initialEpochs({ shards: 1, closeOpenAtEnd: false, revisionIntervalMs: 0, lastEpoch: 0 });
   assertThrows(() => transition(state, { type: "committed", epoch: 1 }), AssertionError, "not in flight");
   transition(state, TICK);
   assertThrows(
@@ -353,7 +358,7 @@ Deno.test("in any order of answers, with partitions that come, go and are moved 
           w.clock += choice % (5 * MINUTE);
           const answers = w.answers();
           if (action < 2) {
-            const kind = (["event", "event", "duplicate", "dead"] as const)[choice % 4]!;
+            const kind = (["event", "event", "duplicate", "dead", "late"] as const)[choice % 5]!;
             w.arrive(choice % options.partitions, choice % options.shards, kind, T0 + choice % (90 * MINUTE));
           } else if (action < 4) w.send(wish);
           else if (action < 5 && options.shared) {

@@ -37,6 +37,7 @@ function commit(
     closedBy: "interval",
     semanticsVersion: SEMANTICS_VERSION,
     rows: 0,
+    revisions: 0,
     deadLetterFile: null,
     deadLetters: {},
     partitions,

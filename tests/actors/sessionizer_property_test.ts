@@ -1,13 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { splitByShard } from "../../actors/route.ts";
-import {
-  acceptBatch,
-  emptyPartition,
-  type PartitionSeal,
-  sealPartition,
-  sessionRow,
-} from "../../actors/sessionizer.ts";
+import { acceptBatch, emptyPartition, type PartitionSeal, sealPartition } from "../../actors/sessionizer.ts";
+import { sessionRow } from "../../actors/session_rows.ts";
 import { shardOf } from "../../actors/shard.ts";
 import { textHash64 } from "../../schema/hash64.ts";
 import { recordBatchOf } from "../../sources/record_batch.ts";
@@ -114,7 +109,13 @@ Deno.test("property: the number of shards changes no row, and in every seal the 
                 idleSince: null,
                 lastRecord: null,
               },
-              ...{ eventWatermark: watermark, watermark, forgetBefore: null, closeOpen: number === 2 },
+              ...{
+                eventWatermark: watermark,
+                watermark,
+                forgetBefore: null,
+                closeOpen: number === 2,
+                revise: false,
+              },
             })
           );
           const total = (name: keyof PartitionSeal["counts"]) =>

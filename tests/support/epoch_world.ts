@@ -28,6 +28,8 @@ interface Part {
   dead: number;
   duplicates: number;
   held: number;
+  /** Late events of committed sessions, which wait for a revision. */
+  pending: number;
   latest: number | null;
 }
 
@@ -49,6 +51,7 @@ export interface WorldOptions {
   readonly closeOpenAtEnd?: boolean;
   /** Idleness moves nothing in a bounded run. */
   readonly bounded?: boolean;
+  readonly revisionIntervalMs?: number;
   readonly lastEpoch?: number;
 }
 
@@ -79,9 +82,9 @@ export class EpochWorld {
   readonly #positions: number[];
 
   constructor(private readonly options: WorldOptions) {
-    const { partitions, shards, closeOpenAtEnd = false, lastEpoch = 0 } = options;
-    this.state = initialEpochs({ shards, closeOpenAtEnd, lastEpoch });
-    const part = (): Part => ({ arrived: 0, dead: 0, duplicates: 0, held: 0, latest: null });
+    const { partitions, shards, closeOpenAtEnd = false, revisionIntervalMs = 0, lastEpoch = 0 } = options;
+    this.state = initialEpochs({ shards, closeOpenAtEnd, revisionIntervalMs, lastEpoch });
+    const part = (): Part => ({ arrived: 0, dead: 0, duplicates: 0, held: 0, pending: 0, latest: null });
     this.#parts = Array.from({ length: partitions }, () => Array.from({ length: shards }, part));
     this.#positions = new Array(partitions).fill(0);
     this.fromShards = Array.from({ length: shards }, () => []);
@@ -91,11 +94,16 @@ export class EpochWorld {
 
   /** Records that are in the books, or must be with what is read now, unless others have moved a partition on. */
   get consumed(): number {
-    return this.#positions.reduce((sum, position, partition) => {
-      const committed = this.log.get(partition)?.barrier;
-      const ours = this.#reading.has(partition) && committed === this.#barriers.get(partition);
-      return sum + (ours ? position : committed?.to ?? 0);
-    }, 0);
+    return this.#positions.reduce(
+      (sum, position, partition) =>
+        sum + (this.#isOurs(partition) ? position : this.log.get(partition)?.barrier.to ?? 0),
+      0,
+    );
+  }
+
+  /** Ingest reads it from where the log stands. */
+  #isOurs(partition: number): boolean {
+    return this.#reading.has(partition) && this.log.get(partition)?.barrier === this.#barriers.get(partition);
   }
 
   /** The group gives partitions to this instance. */
@@ -125,8 +133,13 @@ export class EpochWorld {
     });
   }
 
-  /** Routes one record: an event, a duplicate or a dead letter. */
-  arrive(partition: number, shard: number, kind: "event" | "duplicate" | "dead", time: number): void {
+  /** Routes one record: an event, one for a session that is committed, a duplicate or a dead letter. */
+  arrive(
+    partition: number,
+    shard: number,
+    kind: "event" | "late" | "duplicate" | "dead",
+    time: number,
+  ): void {
     if (this.stopped || !this.#reading.has(partition)) return;
     const part = this.#parts[partition]![shard]!;
     part.arrived++;
@@ -135,6 +148,13 @@ export class EpochWorld {
     else part.latest = Math.max(part.latest ?? time, time);
     if (kind === "duplicate") part.duplicates++;
     if (kind === "event") part.held++;
+    if (kind === "late") part.pending++;
+  }
+
+  /** Late events that wait for a revision. */
+  get pending(): number {
+    return this.#parts.filter((_, partition) => this.#isOurs(partition)).flat()
+      .reduce((sum, { pending }) => sum + pending, 0);
   }
 
   /** The latest event time that any shard has seen of the partition. */
@@ -176,6 +196,7 @@ export class EpochWorld {
       case "settled":
         this.settled++;
         assertEquals(this.settled, 1);
+        assertEquals(this.pending, 0, "no end leaves a revision pending");
     }
   }
 
@@ -260,13 +281,13 @@ export class EpochWorld {
       else this.#barriers.set(partition, from.barrier);
       this.#parts[partition]!.forEach((part, shard) => {
         const held = shard === 0 ? from?.ledger.held ?? 0 : 0;
-        Object.assign(part, { arrived: 0, dead: 0, duplicates: 0, held, latest: null });
+        Object.assign(part, { arrived: 0, dead: 0, duplicates: 0, held, pending: 0, latest: null });
       });
     }
     this.fromShards.forEach((queue, shard) => {
       const partitions = live.map(({ partition, assignment }) => {
         const { held: openSessions, latest: latestEventTime } = this.#parts[partition]![shard]!;
-        return { partition, assignment, latestEventTime, openSessions };
+        return { partition, assignment, latestEventTime, openSessions, pendingRevisions: 0 };
       });
       queue.push({ type: "restored", partitions });
     });
@@ -288,6 +309,8 @@ export class EpochWorld {
           latestEventTime: command.latest.get(partition) ?? null,
           idleness: !this.options.bounded,
           closeOpen: command.closeOpen,
+          revise: command.revise.includes(partition),
+          final: command.stop,
         },
         SEMANTICS,
       );
@@ -314,21 +337,28 @@ export class EpochWorld {
     barriers: readonly PartitionBarrier[],
     snapshots: readonly number[],
   ): Seal {
-    const partitions = barriers.map(({ partition, closeOpen }): SealedPartition => {
+    const partitions = barriers.map(({ partition, closeOpen, revise }): SealedPartition => {
       const part = this.#parts[partition]![shard]!;
-      const inSessions = closeOpen ? part.held : Math.floor(part.held / 2);
-      part.held -= inSessions;
-      const { arrived: records, dead: deadLetters, duplicates, held, latest: latestEventTime } = part;
+      const finished = closeOpen ? part.held : Math.floor(part.held / 2);
+      const inSessions = finished + (revise ? part.pending : 0);
+      part.held -= finished;
+      if (revise) part.pending = 0;
+      const { arrived: records, dead: deadLetters, duplicates, pending, latest: latestEventTime } = part;
       Object.assign(part, { arrived: 0, dead: 0, duplicates: 0 });
-      const counts = { records, duplicates, deadLetters, inSessions, held, openSessions: held };
+      const books = { records, duplicates, deadLetters, inSessions, held: part.held + pending };
+      const counts = { ...books, openSessions: part.held, pendingRevisions: pending };
       return { partition, counts, latestEventTime };
     });
-    const snapshotOf = (partition: number) => Uint8Array.of(this.#parts[partition]![shard]!.held);
+    const snapshotOf = (partition: number) => {
+      const { held, pending } = this.#parts[partition]![shard]!;
+      return Uint8Array.of(held + pending);
+    };
     return {
       type: "sealed",
       shard,
       epoch,
       rows: EMPTY_BATCH,
+      revisions: EMPTY_BATCH,
       deadLetters: EMPTY_BATCH,
       closingTimes: new Float64Array(),
       partitions,

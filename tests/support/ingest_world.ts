@@ -132,7 +132,14 @@ export class IngestWorld {
   /** Asks for a close, and returns the barriers that were posted. */
   async close(fields: Partial<CloseCommand> = {}): Promise<readonly PartitionBarrier[]> {
     const before = this.#closed().length;
-    const nothing = { latest: new Map(), closeOpen: false, checkpoint: false, stale: [], stop: false };
+    const nothing = {
+      latest: new Map(),
+      closeOpen: false,
+      revise: [],
+      checkpoint: false,
+      stale: [],
+      stop: false,
+    };
     this.send({ type: "close", epoch: before + 1, ...nothing, ...fields });
     await this.until("the close is answered", () => this.#closed().length > before);
     return this.#closed().at(-1)!.barriers;
