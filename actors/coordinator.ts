@@ -25,6 +25,7 @@ import {
   type Snapshot,
 } from "./epoch_state.ts";
 import { EpochReporter } from "./epoch_reporter.ts";
+import { EpochTicker } from "./epoch_ticker.ts";
 import { Follower } from "./follower.ts";
 import type { Channel } from "./mailbox.ts";
 import { Meter } from "./meter.ts";
@@ -84,8 +85,7 @@ export class Coordinator {
   readonly #restored = Promise.withResolvers<void>();
   #ready = false;
   readonly #ended = Promise.withResolvers<void>();
-  readonly #ticking = new AbortController();
-  #nextTickAt = 0;
+  readonly #ticker: EpochTicker;
   readonly #meter: Meter;
   readonly #closeAskedAt = new Map<number, number>();
   #replayedBarriers = 0;
@@ -97,6 +97,7 @@ export class Coordinator {
   constructor(private readonly deps: CoordinatorDeps) {
     this.#meter = new Meter(deps.clock);
     this.#reporter = new EpochReporter(deps.clock, deps.report);
+    this.#ticker = new EpochTicker(deps.clock, deps.config.epochIntervalMs);
   }
 
   /** Starts from the log, runs until a drain or the end of a bounded run, and returns what was done. */
@@ -118,7 +119,7 @@ export class Coordinator {
     await Promise.race([this.#restored.promise, this.#ended.promise]);
     this.#ready = true;
     this.deps.report({ type: "ready" });
-    if (!mode.untilEnd) this.#tick(config.epochIntervalMs).catch(this.#ended.reject);
+    if (!mode.untilEnd) this.#ticker.run((at) => this.#apply({ type: "tick", at })).catch(this.#ended.reject);
     const watching = new AbortController();
     this.#watch(epochs, watching.signal).catch(this.#ended.reject);
     try {
@@ -218,16 +219,6 @@ export class Coordinator {
     for (const shard of this.deps.shards) shard.receive((message) => this.#apply(message));
   }
 
-  async #tick(intervalMs: number): Promise<void> {
-    const { clock } = this.deps;
-    this.#nextTickAt = clock.monotonic();
-    while (!this.#ticking.signal.aborted) {
-      this.#nextTickAt += intervalMs;
-      await clock.sleep(Math.max(0, this.#nextTickAt - clock.monotonic()), this.#ticking.signal);
-      this.#apply({ type: "tick", at: clock.monotonic() });
-    }
-  }
-
   #apply(event: EpochEvent): void {
     if (this.#epochs === null) return void this.#early.push(event);
     for (const effect of transition(this.#epochs, event)) this.#run(effect);
@@ -300,7 +291,7 @@ export class Coordinator {
       () => lake.commit({ files, revisions, advances: epochAdvances(epoch), record, timestampMs }),
     );
     if (outcome.status === "fenced") return this.#fenced(epoch, outcome.partitions);
-    if (outcome.conflicts > 0) this.#stagger();
+    if (outcome.conflicts > 0) this.#ticker.stagger();
     this.#deltaVersion = outcome.version;
     const commitMs = clock.monotonic() - sealedAt;
     const kept = new Set(epoch.barriers.map(({ partition }) => partition));
@@ -352,11 +343,6 @@ export class Coordinator {
     this.#apply({ type: "fenced", epoch: epoch.number, partitions });
   }
 
-  /** Instances that lose versions to each other close their epochs at the same time: this one moves its own. */
-  #stagger(): void {
-    this.#nextTickAt += this.deps.clock.random() * this.deps.config.epochIntervalMs / 2;
-  }
-
   async #checkpoint(snapshots: readonly Snapshot[], deltaVersion: number): Promise<void> {
     const { pipeline, topic } = this.deps.config;
     for (const { barrier, ledger, latestEventTime, occurrences } of snapshots) {
@@ -379,7 +365,7 @@ export class Coordinator {
 
   /** Everything is committed: waits for what lags behind, then has ingest close the source. */
   async #settle(): Promise<void> {
-    this.#ticking.abort();
+    this.#ticker.stop();
     await this.#checkpointing;
     if (!await this.#follower.settled(DRAIN_WAREHOUSE_MS)) {
       this.#warn(
