@@ -152,7 +152,10 @@ export class CopyOnWrite {
     const others = otherColumns(table);
     const oldDate = dateOfFile(file);
     const newDate = (row: number) => this.#newDates(found.get(row)!.row).start;
-    const pick = (sessionDate: string, picks: readonly PickedRow[]): DatedRows & { others: Table | null } => ({
+    const pick = (
+      sessionDate: string,
+      picks: readonly PickedRow[],
+    ): DatedRows & { others: Table | null } => ({
       sessionDate,
       rows: takeRows(SESSION_KINDS, [old, this.#rows], {
         batch: Uint32Array.from(picks, ({ revised }) => revised ? 1 : 0),
