@@ -169,6 +169,7 @@ export class Coordinator {
     const missing = await this.#follower.catchUp(version);
     if (missing > 1) this.#info(`ClickHouse lacks ${missing} of the table's versions: catching up.`);
     this.#follower.run().catch(this.#ended.reject);
+    this.#follower.watch().catch(this.#ended.reject);
   }
 
   /** Reads where the log stands with partitions that came to this instance, and has them restored to it. */

@@ -140,8 +140,8 @@ export interface Lake {
 export interface Warehouse {
   /** Applies the migrations that are missing. */
   open(): Promise<void>;
-  /** Versions of the table that are already inserted. */
-  doneVersions(tableId: string): Promise<ReadonlySet<number>>;
+  /** Versions ≥ `from` of the table, by default of all, that are already inserted. */
+  doneVersions(tableId: string, from?: number): Promise<ReadonlySet<number>>;
   /** Inserts what a version changed, once for ever however often it is called; null where it changed nothing. */
   follow(tableId: string, version: number, payload: VersionPayload | null): Promise<void>;
   close(): Promise<void>;
