@@ -12,7 +12,14 @@ import type { CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { Lake, LakeState, StagedFile, Warehouse } from "../sinks/sink.ts";
 import type { PartitionRange, Producer } from "../sources/source.ts";
 import type { Clock } from "./clock.ts";
-import { epochAdvances, epochDeadLetters, epochRecord, epochRevisions, epochRows } from "./commit.ts";
+import {
+  committedCounts,
+  epochAdvances,
+  epochDeadLetters,
+  epochRecord,
+  epochRevisions,
+  epochRows,
+} from "./commit.ts";
 import { feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
 import { transition } from "./epoch.ts";
@@ -38,6 +45,7 @@ import type {
   RunMode,
   ShardReport,
 } from "./protocol.ts";
+import { ReplayCheck } from "./replay_check.ts";
 import { planRestart } from "./restart.ts";
 import { retrying } from "./retry.ts";
 import { probeSink } from "./sink_probe.ts";
@@ -89,6 +97,7 @@ export class Coordinator {
   readonly #meter: Meter;
   readonly #closeAskedAt = new Map<number, number>();
   #replayedBarriers = 0;
+  readonly #replayCheck: ReplayCheck;
   #deltaVersion = -1;
   readonly #reporter: EpochReporter;
   /** Checkpoints are written one after another, off the commits' path. */
@@ -96,6 +105,7 @@ export class Coordinator {
 
   constructor(private readonly deps: CoordinatorDeps) {
     this.#meter = new Meter(deps.clock);
+    this.#replayCheck = new ReplayCheck(deps.lake, deps.shards.length);
     this.#reporter = new EpochReporter(deps.clock, deps.report);
     this.#ticker = new EpochTicker(deps.clock, deps.config.epochIntervalMs);
   }
@@ -119,6 +129,9 @@ export class Coordinator {
     await Promise.race([this.#restored.promise, this.#ended.promise]);
     this.#ready = true;
     this.deps.report({ type: "ready" });
+    if (mode.verifyReplay) {
+      this.#info(`The replay made the committed rows again at ${await this.#replayCheck.done()} barriers.`);
+    }
     if (!mode.untilEnd) this.#ticker.run((at) => this.#apply({ type: "tick", at })).catch(this.#ended.reject);
     const watching = new AbortController();
     this.#watch(epochs, watching.signal).catch(this.#ended.reject);
@@ -191,6 +204,7 @@ export class Coordinator {
     } else if (replayed > 0) {
       this.#info(`The last run was not stopped in order: replaying ${replayed} recorded barriers.`);
     }
+    this.#replayCheck.expect(recent);
     this.#apply({ type: "planned", partitions: planned });
     ingest.send({ type: "assign", partitions: starts });
     await refeedDeadLetters(this.deps.deadLetterTopic, lake, recent);
@@ -217,7 +231,12 @@ export class Coordinator {
           assertNever(message);
       }
     });
-    for (const shard of this.deps.shards) shard.receive((message) => this.#apply(message));
+    for (const shard of this.deps.shards) {
+      shard.receive((message) => {
+        if (message.type !== "remade") return this.#apply(message);
+        this.#replayCheck.take(message).catch(this.#ended.reject);
+      });
+    }
   }
 
   #apply(event: EpochEvent): void {
@@ -295,19 +314,7 @@ export class Coordinator {
     if (outcome.conflicts > 0) this.#ticker.stagger();
     this.#deltaVersion = outcome.version;
     const commitMs = clock.monotonic() - sealedAt;
-    const kept = new Set(epoch.barriers.map(({ partition }) => partition));
-    const partitions = epoch.seals.flatMap(({ partitions }) => partitions).filter(({ partition }) =>
-      kept.has(partition)
-    );
-    this.#meter.committed({
-      consumed: epoch.records,
-      duplicates: partitions.reduce((sum, { counts }) => sum + counts.duplicates, 0),
-      sessions: rows,
-      revisions: revisions.rows,
-      bytes: files.reduce((sum, { size }) => sum + size, 0),
-      deadLetters: record.deadLetters,
-      conflicts: outcome.conflicts,
-    });
+    this.#meter.committed(committedCounts(epoch, files, record, outcome.conflicts));
     // Times are not kept by partition: of an epoch that lost some, none are counted.
     const closing = groupClosingTimes(
       epoch.reduced ? [] : epoch.seals.map(({ closingTimes }) => closingTimes),
@@ -334,13 +341,7 @@ export class Coordinator {
 
   /** Another instance has moved partitions on: the epoch goes without them, and they are restored from the log. */
   #fenced(epoch: Epoch, partitions: readonly number[]): void {
-    this.#warn(
-      `Another instance has committed the partitions ${
-        partitions.join(", ")
-      } past what this one had read: its part of ` +
-        `epoch ${epoch.number} is dropped, and nothing is in the table twice. If this comes again and again, two ` +
-        `groups (KAFKA_GROUP) run one PIPELINE on the same table.`,
-    );
+    this.#warn(fencedNotice(epoch, partitions));
     this.#apply({ type: "fenced", epoch: epoch.number, partitions });
   }
 

@@ -99,8 +99,8 @@ export type ShardMessage =
     readonly watermark: number | null;
     readonly semantics: SessionSemantics;
   }
-  /** A recorded barrier: what it brings out is already committed, and discarded. */
-  | { readonly type: "replayed"; readonly barrier: PartitionBarrier }
+  /** A recorded barrier: what it brings out is already committed, and discarded; with `verify` it is `remade`. */
+  | { readonly type: "replayed"; readonly barrier: PartitionBarrier; readonly verify: boolean }
   /** The settings in force from here on. */
   | { readonly type: "semantics"; readonly partition: number; readonly semantics: SessionSemantics }
   /** These partitions are replayed; answered to the coordinator by `restored`. */
@@ -134,8 +134,19 @@ export interface SealedPartition {
   readonly latestEventTime: number | null;
 }
 
+/** What a shard's part of a partition brought out again at a recorded barrier, as of its seal. */
+export interface RemadeRows {
+  readonly shard: number;
+  readonly partition: number;
+  readonly barrierNumber: number;
+  readonly rows: ColumnBatch;
+  /** REVISION_KINDS */
+  readonly revisions: ColumnBatch;
+}
+
 /** Session actor → coordinator. */
 export type ShardReport =
+  | { readonly type: "remade" } & RemadeRows
   | {
     readonly type: "restored";
     readonly shard: number;
@@ -204,10 +215,12 @@ export interface Failure {
 /** Supervisor → coordinator. */
 export type CoordinatorCommand = { readonly type: "drain" };
 
-/** How a run ends: `untilEnd` stops it at the log's present end, `closeOpen` then closes what is open. */
+/** How a run starts and ends: `untilEnd` stops it at the log's present end, `closeOpen` then closes what is open. */
 export interface RunMode {
   readonly untilEnd: boolean;
   readonly closeOpen: boolean;
+  /** Whether what a replay makes again is compared with what is committed. */
+  readonly verifyReplay?: boolean;
 }
 
 /** Supervisor → each actor, once, with its ports. */

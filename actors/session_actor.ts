@@ -44,8 +44,7 @@ export class SessionActor {
       case "restore":
         return this.#restore(message);
       case "replayed":
-        sealPartition(this.#state(message.barrier.partition), message.barrier);
-        return;
+        return this.#replayed(message.barrier, message.verify);
       case "semantics":
         this.#state(message.partition).semantics = message.semantics;
         return;
@@ -91,6 +90,14 @@ export class SessionActor {
     state.watermark = message.watermark;
     restoreOccurrences(state, message.occurrences, (keyHash) => keyHash % this.shards === this.shard);
     this.#partitions.set(message.partition, state);
+  }
+
+  #replayed(barrier: PartitionBarrier, verify: boolean): void {
+    const { partition, number: barrierNumber } = barrier;
+    const seal = sealPartition(this.#state(partition), barrier);
+    if (!verify) return;
+    const [rows, revisions] = [sessionRows([seal]).finish(), revisionRows([seal]).finish()];
+    this.report({ type: "remade", shard: this.shard, partition, barrierNumber, rows, revisions });
   }
 
   #seal(epoch: number, barriers: readonly PartitionBarrier[], snapshots: readonly number[]): void {

@@ -332,6 +332,12 @@ export const RUN_SETTINGS = {
     group: PIPELINE,
     doc: "with --until-end: close what is open then, with reason drain",
   }),
+  verifyReplay: toggle({
+    env: "RUN_VERIFY_REPLAY",
+    group: PIPELINE,
+    doc:
+      "compare the rows that a restart's replay makes again with the committed ones; stop where they differ",
+  }),
 } as const satisfies SettingTable;
 
 /** `verify`'s own options. */

@@ -132,6 +132,8 @@ export interface Lake {
   changes(versions: readonly number[]): Promise<readonly VersionChanges[]>;
   /** A committed data file's bytes. */
   readFile(path: string): Promise<Uint8Array>;
+  /** The rows that a version brought into the table, revisions as they were then (SESSION_KINDS), in no order. */
+  rowsOf(version: number): Promise<ColumnBatch>;
   /** What a version's files say, as one; null where that is nothing. */
   encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null>;
 }

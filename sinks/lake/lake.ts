@@ -17,7 +17,7 @@ import type {
   VersionPayload,
 } from "../sink.ts";
 import { fromArrow, toArrow } from "./arrow.ts";
-import { encodePayload } from "./change_data.ts";
+import { cameRows, encodePayload } from "./change_data.ts";
 import { CopyOnWrite } from "./copy_on_write.ts";
 import { DataFiles } from "./data_files.ts";
 import { commitInfoOf, dateOfFile } from "./delta_actions.ts";
@@ -203,6 +203,11 @@ class StoredLake implements DeltaLake {
 
   readFile(path: string): Promise<Uint8Array> {
     return this.#files.read(path);
+  }
+
+  async rowsOf(version: number): Promise<ColumnBatch> {
+    const [changes] = await this.changes([version]);
+    return cameRows(await this.encodeVersion(changes!.files));
   }
 
   encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null> {
