@@ -1,6 +1,6 @@
 /** What is told of each committed epoch, and what a run amounts to. */
 import type { Clock } from "./clock.ts";
-import type { Epoch } from "./epoch.ts";
+import type { Epoch } from "./epoch_state.ts";
 import type { ActorReport, EpochReport, PipelineSummary } from "./protocol.ts";
 
 /** How long the report of an epoch waits for its insert. */

@@ -9,9 +9,17 @@ import type { ActorStats, IngestStats } from "../schema/pipeline_stats.ts";
 import type { PartitionRange, RecordBatch } from "../sources/source.ts";
 import type { PartitionCounts } from "./sessionizer.ts";
 
-/** A partition as its owner starts with it: the state as of a checkpoint, and what to replay from there. */
-export interface PartitionStart {
+/**
+ * A partition that the source gave to this instance. One that is taken away and given back has another number, by which
+ * what is still on its way about the time before is told apart.
+ */
+export interface Assignment {
   readonly partition: number;
+  readonly assignment: number;
+}
+
+/** A partition as its owner starts with it: the state as of a checkpoint, and what to replay from there. */
+export interface PartitionStart extends Assignment {
   /** The barrier of the checkpoint; null where the partition starts without one. */
   readonly checkpoint: PartitionBarrier | null;
   /** The occurrences at that barrier, as `checkpoint.ts` encodes them. */
@@ -26,8 +34,13 @@ export interface PartitionStart {
 
 /** Coordinator → ingest. */
 export type IngestCommand =
-  /** The partitions to read; answered by every shard's `restored`. */
+  /** How to start with partitions that were `assigned`; answered by every shard's `restored`. */
   | { readonly type: "assign"; readonly partitions: readonly PartitionStart[] }
+  /**
+   * The log has moved on without this instance: forget the partitions' state. Where they are still this instance's
+   * they are `assigned` anew.
+   */
+  | { readonly type: "discard"; readonly partitions: readonly Assignment[] }
   /** Close the epoch; answered by `closed`. */
   | {
     readonly type: "close";
@@ -51,10 +64,22 @@ export type IngestCommand =
 
 /** Ingest → coordinator. */
 export type IngestReport =
-  /** What the source holds, before anything is assigned. */
-  | { readonly type: "ranges"; readonly ranges: readonly PartitionRange[] }
-  /** The barriers that were posted to every shard; none where nothing would change. */
-  | { readonly type: "closed"; readonly epoch: number; readonly barriers: readonly PartitionBarrier[] }
+  /** Partitions that are this instance's from now on; first of all, those that it was given at the start, if any. */
+  | {
+    readonly type: "assigned";
+    readonly partitions: readonly Assignment[];
+    /** What every partition of the topic holds, also those of other instances. */
+    readonly ranges: readonly PartitionRange[];
+  }
+  /** Partitions that are no longer this instance's: no barrier of theirs follows. */
+  | { readonly type: "revoked"; readonly partitions: readonly number[] }
+  /** What was posted to every shard: barriers, none where nothing would change, and requests for snapshots. */
+  | {
+    readonly type: "closed";
+    readonly epoch: number;
+    readonly barriers: readonly PartitionBarrier[];
+    readonly snapshots: readonly number[];
+  }
   /** The epoch has reached its size: reading waits until it is closed. */
   | { readonly type: "full" }
   /** A bounded run has read what the log held when it started. */
@@ -78,8 +103,10 @@ export type ShardMessage =
   | { readonly type: "replayed"; readonly barrier: PartitionBarrier }
   /** The settings in force from here on. */
   | { readonly type: "semantics"; readonly partition: number; readonly semantics: SessionSemantics }
-  /** All partitions are replayed; answered to the coordinator by `restored`. */
-  | { readonly type: "live" }
+  /** These partitions are replayed; answered to the coordinator by `restored`. */
+  | { readonly type: "live"; readonly partitions: readonly Assignment[] }
+  /** Forget these partitions' state. */
+  | { readonly type: "drop"; readonly partitions: readonly number[] }
   | {
     readonly type: "barrier";
     readonly epoch: number;
@@ -93,18 +120,18 @@ export interface Credit {
   readonly bytes: number;
 }
 
+/** What a shard says of one partition when it has been replayed. */
+export interface RestoredPartition extends Assignment {
+  readonly latestEventTime: number | null;
+  readonly openSessions: number;
+  readonly pendingRevisions: number;
+}
+
 /** What a shard says of one partition when it seals. */
 export interface SealedPartition {
   readonly partition: number;
   readonly counts: PartitionCounts;
   readonly latestEventTime: number | null;
-}
-
-/** What a shard says of one partition when it is restored and replayed. */
-export interface RestoredPartition {
-  readonly partition: number;
-  readonly latestEventTime: number | null;
-  readonly pendingRevisions: number;
 }
 
 /** Session actor → coordinator. */

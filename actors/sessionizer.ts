@@ -6,14 +6,17 @@
  * The rules are those of ARCHITECTURE.md, "Sessions".
  */
 import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
+import { textHash64 } from "../schema/hash64.ts";
 import type { CloseReason } from "../schema/session.ts";
-import { type AcceptedEvent, parseEvent, type Rejected } from "../schema/user_event.ts";
+import { type AcceptedEvent, parseEvent, type Rejected, type SessionEvent } from "../schema/user_event.ts";
 import { keyAt, type RecordBatch, valueAt } from "../sources/source.ts";
 
 /** An accepted event with its place in the log. */
 export interface StoredEvent {
-  readonly event: AcceptedEvent;
+  readonly event: SessionEvent;
   readonly offset: number;
+  /** The hash of its id, which stands for the id: see `hash64.ts`. */
+  readonly idHash: bigint;
 }
 
 /** One session: an occurrence of its id. Open while `closed` is null; afterwards remembered until it is forgotten. */
@@ -29,7 +32,7 @@ export interface Occurrence {
   end: number;
   /** In offset order. */
   readonly events: StoredEvent[];
-  readonly eventIds: Set<string>;
+  readonly eventIds: Set<bigint>;
   closed: CloseReason | null;
   /** The epoch that its newest row left with, revision {@linkcode revision}; null before the first. */
   rowEpoch: number | null;
@@ -134,7 +137,11 @@ export function acceptBatch(state: PartitionState, batch: RecordBatch): void {
     const rejected = "rejected" in parsed
       ? parsed.rejected
       : checkRecord(parsed.event, key, timestamp, state.semantics) ??
-        acceptEvent(state, parsed.event, key!, { offset, timestamp });
+        acceptEvent(state, parsed.event, key!, {
+          offset,
+          timestamp,
+          idHash: textHash64(parsed.event.eventId),
+        });
     if (rejected !== null) {
       // Copies: the batch's buffers are far larger than one bad record.
       const copies = { key: key?.slice() ?? null, value: value?.slice() ?? null };
@@ -172,10 +179,11 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** Where a record stands in its partition, and the broker's timestamp of it. */
+/** Where a record stands in its partition, the broker's timestamp of it, and the hash of its event's id. */
 interface Place {
   readonly offset: number;
   readonly timestamp: number;
+  readonly idHash: bigint;
 }
 
 /** Gives the event to the occurrence it belongs to, or opens one. Returns why it cannot. */
@@ -192,7 +200,7 @@ function acceptEvent(
   );
   const found = belongsTo(candidates, event.time, semantics.sessionTimeoutMs);
   if (found !== null) {
-    if (found.eventIds.has(event.eventId)) {
+    if (found.eventIds.has(place.idHash)) {
       state.duplicates++;
       noteTime(state, event.time);
       return null;
@@ -280,9 +288,10 @@ export function remember(state: PartitionState, occurrence: Occurrence): void {
 }
 
 function join(state: PartitionState, occurrence: Occurrence, event: AcceptedEvent, place: Place): null {
-  const { offset, timestamp } = place;
-  occurrence.events.push({ event, offset });
-  occurrence.eventIds.add(event.eventId);
+  const { offset, timestamp, idHash } = place;
+  const { eventId: _, ...kept } = event;
+  occurrence.events.push({ event: kept, offset, idHash });
+  occurrence.eventIds.add(idHash);
   occurrence.lastOffset = offset;
   occurrence.start = Math.min(occurrence.start, event.time);
   occurrence.end = Math.max(occurrence.end, event.time);

@@ -73,6 +73,11 @@ export interface EpochRecord {
   readonly revisions: number;
   readonly deadLetterFile: string | null;
   readonly deadLetters: Partial<Record<DeadLetterReason, number>>;
+  /**
+   * Partitions that the topic had when the pipeline began: they are read from their logs' starts, those that were added
+   * later from 0. Commits of early versions lack it.
+   */
+  readonly firstPartitions?: number;
   readonly partitions: readonly PartitionRecord[];
   /** The settings that decide what the state becomes. */
   readonly semantics: SessionSemantics;

@@ -76,6 +76,8 @@ export interface LakeState {
   readonly version: number;
   /** The highest epoch committed by the pipeline; 0 where there is none. */
   readonly lastEpoch: number;
+  /** Partitions that the topic had when the pipeline began; null before its first commit, and where it did not say. */
+  readonly firstPartitions: number | null;
   readonly positions: readonly PartitionPosition[];
 }
 
@@ -115,6 +117,8 @@ export interface VersionPayload {
 export interface Lake {
   /** Creates the table where it is missing, and reads its newest version. */
   open(): Promise<LakeState>;
+  /** Reads how the log stands now. */
+  state(): Promise<LakeState>;
   /** Writes the rows, which are in commit order, as one Parquet file for each `session_date`. */
   stage(epoch: number, rows: ColumnBatch): Promise<readonly StagedFile[]>;
   /** Writes the epoch's dead letters as one file; returns its key. */
@@ -136,8 +140,8 @@ export interface Lake {
 export interface Warehouse {
   /** Applies the migrations that are missing. */
   open(): Promise<void>;
-  /** Versions of the table that are already inserted. */
-  doneVersions(tableId: string): Promise<ReadonlySet<number>>;
+  /** Versions ≥ `from` of the table, by default of all, that are already inserted. */
+  doneVersions(tableId: string, from?: number): Promise<ReadonlySet<number>>;
   /** Inserts what a version changed, once for ever however often it is called; null where it changed nothing. */
   follow(tableId: string, version: number, payload: VersionPayload | null): Promise<void>;
   close(): Promise<void>;

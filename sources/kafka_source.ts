@@ -75,6 +75,7 @@ export class KafkaSource implements Source {
   #turn = 0;
   #failure: SourceError | null = null;
   #closed = false;
+  #announced = false;
   /** Resolved and replaced whenever a poll should look again. */
   #arrival = Promise.withResolvers<void>();
   /** Resolved and replaced whenever a poll, a seek or the end makes room. */
@@ -131,11 +132,15 @@ export class KafkaSource implements Source {
     const deadline = now() + waitMs;
     for (;;) {
       if (this.#failure !== null) throw this.#failure;
-      if (this.#closed) return { batches: [], atEnd: [] };
+      if (this.#closed) return { batches: [], atEnd: [], revoked: [], assigned: [] };
       const arrival = this.#arrival.promise;
       const batches = this.#take(maxBytes);
       const left = deadline - now();
-      if (batches.length > 0 || left <= 0) return { batches, atEnd: this.#atEnd() };
+      const assigned = this.#announced ? [] : [...this.#states.keys()];
+      this.#announced = true;
+      if (batches.length > 0 || assigned.length > 0 || left <= 0) {
+        return { batches, atEnd: this.#atEnd(), revoked: [], assigned };
+      }
       const timeout = new AbortController();
       await Promise.race([arrival, sleep(left, timeout.signal)]);
       timeout.abort();

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Epoch } from "../../actors/epoch.ts";
+import type { Epoch } from "../../actors/epoch_state.ts";
 import { EpochReporter } from "../../actors/epoch_reporter.ts";
 import type { ActorReport } from "../../actors/protocol.ts";
 import { FakeClock, turns } from "../support/fake_clock.ts";

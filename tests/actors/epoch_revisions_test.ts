@@ -1,6 +1,6 @@
 /** When the epochs bring out revisions: seldom while a pipeline runs, and all of them at every end. */
 import { assertEquals } from "@std/assert";
-import type { EpochEvent } from "../../actors/epoch.ts";
+import type { EpochEvent } from "../../actors/epoch_state.ts";
 import { EpochWorld } from "../support/epoch_world.ts";
 import { T0 } from "../support/records.ts";
 
@@ -64,7 +64,7 @@ Deno.test("a drain learns of a revision from a seal that is still on its way", (
   const w = world(1e9);
   w.arrive(0, 0, "late", T0);
   w.send(tick(0));
-  w.close();
+  w.command();
   w.send(w.fromIngest.shift()!);
   w.send({ type: "drain" });
   assertEquals(w.closes.length, 1);

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { type PartitionSeal } from "../../actors/sessionizer.ts";
 import { sessionRow } from "../../actors/session_rows.ts";
+import { textHash64 } from "../../schema/hash64.ts";
 import { sessionColumnIndex } from "../../schema/session.ts";
 import { Bench, type Click, MINUTE, SECOND, T0 } from "../support/sessionizer_bench.ts";
 
@@ -148,7 +149,7 @@ function byScript(events: readonly Scripted[]): string[] {
     const key = `${session}:${id.split("-")[0]}`;
     sessions.set(key, [...sessions.get(key) ?? [], id]);
   }
-  return [...sessions].map(([key, ids]) => `${key.split(":")[0]}:${ids.sort()}`).sort();
+  return [...sessions].map(([key, ids]) => `${key.split(":")[0]}:${ids.map(textHash64).sort()}`).sort();
 }
 
 /** What a table holds after seals: rows are added, and replaced by revisions, which must follow one another. */
@@ -158,13 +159,13 @@ class Table {
   apply({ finished, revised, barrier, counts }: PartitionSeal): void {
     for (const { firstOffset, revision, sessionId, events } of finished) {
       assert(!this.rows.has(firstOffset), "a session is new once");
-      const ids = `${sessionId}:${events.map(({ event }) => event.eventId).sort()}`;
+      const ids = `${sessionId}:${events.map(({ idHash }) => idHash).sort()}`;
       this.rows.set(firstOffset, { ids, revision, epoch: barrier.epoch });
     }
     for (const { occurrence: { firstOffset, revision, sessionId, events }, replacesEpoch } of revised) {
       const row = this.rows.get(firstOffset)!;
       assertEquals([revision, replacesEpoch], [row.revision + 1, row.epoch]);
-      const ids = `${sessionId}:${events.map(({ event }) => event.eventId).sort()}`;
+      const ids = `${sessionId}:${events.map(({ idHash }) => idHash).sort()}`;
       this.rows.set(firstOffset, { ids, revision, epoch: barrier.epoch });
       this.revisions++;
     }
