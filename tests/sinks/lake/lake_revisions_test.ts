@@ -6,7 +6,12 @@ import { cellAt, type ColumnBatch } from "../../../schema/column_batch.ts";
 import { SinkError } from "../../../schema/errors.ts";
 import { SESSION_COLUMNS, sessionColumnIndex } from "../../../schema/session.ts";
 import { fromArrow } from "../../../sinks/lake/arrow.ts";
-import { type AddFile, type DeltaAction, serializeActions } from "../../../sinks/lake/delta_actions.ts";
+import {
+  type AddFile,
+  type DeltaAction,
+  type MetaData,
+  serializeActions,
+} from "../../../sinks/lake/delta_actions.ts";
 import type { DeltaLake } from "../../../sinks/lake/lake.ts";
 import { decodeParquet, encodeParquet } from "../../../sinks/lake/parquet.ts";
 import type { ObjectStore, VersionPayload } from "../../../sinks/sink.ts";
@@ -309,16 +314,23 @@ Deno.test("a commit with revisions whose answers are lost is found in the log, a
   assertEquals(shown(await lakeOn(store).readSessions())[0], "0:1 r2 revised 2024-01-02");
 });
 
-Deno.test("columns that others added to the table are kept, also those of the revised row", async () => {
+Deno.test("columns that others added to the table are kept, also those of the revised row; what else a file has is not", async () => {
   await using folder = await temporaryFolder();
   const store = folderStore(folder.path);
   const lake = lakeOn(store);
   const rows = sessionRows([1, 2, 3].map((firstOffset) => ({ partition: 0, firstOffset })));
   await lake.open();
+  const { metaData } = (await actionsOf(store, 0))[2] as unknown as { metaData: MetaData };
+  const schema = JSON.parse(metaData.schemaString);
+  for (const [name, type] of [["score", "double"], ["note", "string"]]) {
+    schema.fields.push({ name, type, nullable: true, metadata: {} });
+  }
+  await commitAs(store, 1, [{ metaData: { ...metaData, schemaString: JSON.stringify(schema) } }]);
   const [file] = await lake.stage(1, rows);
-  const table = decodeParquet(await lake.readFile(file!.path), "test");
   const others = tableFromArrays({ score: Float64Array.of(0.5, 1.5, 2.5) })
-    .assign(tableFromArrays({ note: ["a", null, "c"] }));
+    .assign(tableFromArrays({ note: ["a", null, "c"] }))
+    .assign(tableFromArrays({ _change_type: [null, null, null].map(String) }));
+  const table = decodeParquet(await lake.readFile(file!.path), "test");
   await store.put(`sessions/${file!.path}`, encodeParquet(table.assign(others)));
   await lake.commit(nthCommit(1, [file!]));
   const moved = revised({ firstOffset: 3, start: MIDNIGHT - 10_000 });
@@ -327,14 +339,21 @@ Deno.test("columns that others added to the table are kept, also those of the re
   for (const { key } of await store.list("sessions/")) {
     if (!key.includes("batch_2-")) continue;
     const written = decodeParquet((await store.get(key))!, key);
-    const name = key.split("/").slice(1, -1).join("/");
-    found[name] = ["first_offset", "score", "note"].map((column) => [...written.getChild(column)!]);
+    const columns = ["first_offset", "score", "note", "_change_type"].map((name) => written.getChild(name));
+    found[key.split("/").slice(1, -1).join("/")] = columns.flatMap((column) =>
+      column === null ? [] : [[...column]]
+    );
   }
+  const [pre, post] = ["update_preimage", "update_postimage"];
   assertEquals(found, {
     "session_date=2024-01-02": [[1n, 2n], [0.5, 1.5], ["a", null]],
     "session_date=2024-01-01": [[3n], [2.5], ["c"]],
-    "_change_data/session_date=2024-01-02": [[2n, 2n, 3n], [1.5, 1.5, 2.5], [null, null, "c"]],
-    "_change_data/session_date=2024-01-01": [[3n], [2.5], ["c"]],
+    "_change_data/session_date=2024-01-02": [[2n, 2n, 3n], [1.5, 1.5, 2.5], [null, null, "c"], [
+      pre,
+      post,
+      pre,
+    ]],
+    "_change_data/session_date=2024-01-01": [[3n], [2.5], ["c"], [post]],
   });
 });
 
