@@ -182,28 +182,6 @@ Deno.test("committed offsets are there for lag tools once the source is closed",
   assertEquals(committed!.partitions.map(({ offset }) => offset).sort(), ["10", "5"]);
 });
 
-Deno.test("a second instance of the same group is refused, and the first goes on", async () => {
-  await using world = await kafkaWorld(2);
-  const options = { connection: testConnection(world.brokers), topic: world.topic, partitions: 2 };
-  const error = await assertRejects(() => openKafkaSource({ ...options, groupId: world.topic }), SourceError);
-  assertMatch((error as Error).message, /must have one member.*sessionary-tests@.*KAFKA_GROUP/);
-  await world.producer.send([record(keyFor(0, 2), "still there")]);
-  assertEquals((await valuesOf(world.source)).values, ["still there"]);
-});
-
-Deno.test("an instance from which the group takes partitions stops, and names KAFKA_GROUP", async () => {
-  await using world = await kafkaWorld(2);
-  const intruder = plainKafka(world.brokers).consumer({ groupId: world.topic, maxWaitTimeInMs: 100 });
-  await intruder.connect();
-  await intruder.subscribe({ topic: world.topic });
-  await intruder.run({ eachMessage: () => Promise.resolve() });
-  const error = await assertRejects(async () => {
-    for (let polls = 0; polls < 60; polls++) await world.source.poll(1_000, WAIT_MS);
-  }, SourceError);
-  await intruder.disconnect();
-  assertMatch((error as Error).message, /lost the partitions .*KAFKA_GROUP/);
-});
-
 Deno.test("a topic that is deleted stops its reader, and the sentence names KAFKA_TOPIC", async () => {
   await using world = await kafkaWorld(1);
   await world.source.seek(0, 0);
