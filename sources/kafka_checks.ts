@@ -1,7 +1,7 @@
 /** What must be true of a topic, asked of the brokers: each answer that is not the right one is a sentence. */
 import type { Admin } from "kafkajs";
 import { SourceError } from "../schema/errors.ts";
-import type { KafkaConnection } from "./kafka_client.ts";
+import { isPassing, type KafkaConnection } from "./kafka_client.ts";
 import { kafkaRanges, topicExists, topicMissing } from "./kafka_topic.ts";
 import type { PartitionRange } from "./source.ts";
 
@@ -26,15 +26,36 @@ export class KafkaChecks {
     return kafkaRanges(this.admin, this.options.topic, this.options.connection);
   }
 
-  /** @throws {SourceError} where the partition does not hold `offset`, nor end there */
-  async requireInRange(partition: number, offset: number): Promise<void> {
-    for (let checks = 1;; checks++) {
-      const range = (await this.ranges()).find((range) => range.partition === partition);
+  /**
+   * Waits for brokers that don't answer.
+   *
+   * @param isWanted whether the answer still matters
+   * @throws {SourceError} where the partition does not hold `offset`, nor end there
+   */
+  async requireInRange(partition: number, offset: number, isWanted: () => boolean): Promise<void> {
+    for (let checks = 1; isWanted(); checks++) {
+      const ranges = await this.#rangesIfReached();
+      if (ranges === null) {
+        checks = 0;
+        await this.options.connection.sleep(END_CHECK_MS);
+        continue;
+      }
+      const range = ranges.find((range) => range.partition === partition);
       if (range === undefined) throw topicMissing(this.options.topic);
       if (offset < range.start) throw this.#removed(partition, offset, range.start);
       if (offset <= range.end) return;
       if (checks === END_CHECKS) throw this.#truncated(partition, offset, range.end);
       await this.options.connection.sleep(END_CHECK_MS);
+    }
+  }
+
+  /** Null where the brokers can't be asked at present. */
+  async #rangesIfReached(): Promise<readonly PartitionRange[] | null> {
+    try {
+      return await this.ranges();
+    } catch (error) {
+      if (isPassing(error)) return null;
+      throw error;
     }
   }
 

@@ -158,6 +158,11 @@ export function isPermanent(error: unknown): boolean {
   return error instanceof SourceError || PERMANENT.some(({ names }) => isKafkaError(error, ...names));
 }
 
+/** Whether the sentence tells of an error that may be over when it is tried again. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof SourceError && error.cause !== undefined && !isPermanent(error.cause);
+}
+
 /** What a person can do about which error. */
 const PERMANENT: readonly { readonly names: readonly string[]; readonly remedy: string }[] = [
   {

@@ -107,7 +107,10 @@ export class KafkaSource implements Source {
     });
     this.#fetcher = new KafkaFetcher({ topic, connection, cluster: clusterOf(kafka, groupId) }, {
       fetched: (fetched) => this.#fetched(fetched),
-      outOfRange: ({ partition, offset }) => this.#checks.requireInRange(partition, offset),
+      outOfRange: (position) => {
+        const { partition, offset } = position;
+        return this.#checks.requireInRange(partition, offset, () => this.#isCurrent(position));
+      },
       topicUnknown,
       failed,
     });
@@ -132,8 +135,19 @@ export class KafkaSource implements Source {
   async seek(partition: number, offset: number): Promise<void> {
     const state = this.#states.get(partition);
     if (state === undefined) return;
-    await this.#checks.requireInRange(partition, offset);
-    if (this.#states.get(partition) !== state) return;
+    const isHeld = () => !this.#closed && this.#states.get(partition) === state;
+    let isDone = false;
+    const isWanted = () => !isDone && isHeld();
+    try {
+      await Promise.race([
+        this.#checks.requireInRange(partition, offset, isWanted),
+        this.#whileWanted(isWanted),
+      ]);
+    } finally {
+      isDone = true;
+      this.#wakePoll();
+    }
+    if (!isHeld()) return;
     state.queuedTo = offset;
     state.endSeenAt = -Infinity;
     state.queue.clear();
@@ -142,21 +156,17 @@ export class KafkaSource implements Source {
   }
 
   async poll(maxBytes: number, waitMs: number): Promise<Poll> {
-    const { now, sleep } = this.options.connection;
+    const { now } = this.options.connection;
     const deadline = now() + waitMs;
     for (;;) {
       if (this.#failure !== null) throw this.#failure;
       if (this.#closed) return NOTHING;
       this.#member.checkLease();
-      const arrival = this.#arrival.promise;
       if (this.#assignment.isChanged) return this.#change();
       const batches = this.#take(maxBytes);
       const left = deadline - now();
       if (batches.length > 0 || left <= 0) return { ...NOTHING, batches, atEnd: this.#atEnd() };
-      const timeout = new AbortController();
-      const wait = Math.min(left, this.#member.leaseEndsAt - now());
-      await Promise.race([arrival, sleep(wait, timeout.signal)]);
-      timeout.abort();
+      await this.#untilArrival(Math.min(left, this.#member.leaseEndsAt - now()));
     }
   }
 
@@ -194,6 +204,21 @@ export class KafkaSource implements Source {
     this.#wakeFetch();
     await Promise.all([this.#member.close(), this.#fetcher.close()]);
     await this.admin.disconnect().catch(() => {});
+  }
+
+  /** Resolves when a partition is no longer held: in an outage the caller must not wait for what it has lost. */
+  async #whileWanted(isWanted: () => boolean): Promise<void> {
+    while (isWanted()) {
+      await this.#untilArrival(this.#member.leaseEndsAt - this.options.connection.now());
+      this.#member.checkLease();
+    }
+  }
+
+  /** Returns when a poll should look again, or after `ms`. */
+  async #untilArrival(ms: number): Promise<void> {
+    const timeout = new AbortController();
+    await Promise.race([this.#arrival.promise, this.options.connection.sleep(ms, timeout.signal)]);
+    timeout.abort();
   }
 
   /** Tells what the group has changed, and nothing else. */
@@ -252,13 +277,12 @@ export class KafkaSource implements Source {
   async #fetched({ position, from, records, at }: Fetched): Promise<void> {
     const { partition } = position;
     if (records.bytes.length > 0) await this.#waitForRoom();
-    const isCurrent = () => !this.#closed && this.#states.get(partition)?.position === position;
-    if (!isCurrent()) return;
+    if (!this.#isCurrent(position)) return;
     try {
       const decoded = this.#decode(records, partition, from, CHUNK_BYTES);
       const { batches, nextOffset } = decoded instanceof Promise ? await decoded : decoded;
       const state = this.#states.get(partition);
-      if (state === undefined || !isCurrent()) return;
+      if (state === undefined || !this.#isCurrent(position)) return;
       state.queue.push(batches);
       state.queuedTo = nextOffset;
       state.end = records.end;
@@ -268,6 +292,10 @@ export class KafkaSource implements Source {
       return this.#fail(kafkaError(action, this.options.connection, error));
     }
     this.#wakePoll();
+  }
+
+  #isCurrent(position: FetchPosition): boolean {
+    return !this.#closed && this.#states.get(position.partition)?.position === position;
   }
 
   #decode(

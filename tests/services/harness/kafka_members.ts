@@ -151,4 +151,4 @@ export async function untilShared(counts: readonly number[], members: readonly M
 }
 
 const LOOK_MS = 50;
-const LOOKS_MAX = 1_200;
+const LOOKS_MAX = 600;
