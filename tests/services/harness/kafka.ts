@@ -1,6 +1,6 @@
 /** A Kafka broker of the tests' own: Apache Kafka from its Maven artifacts, one KRaft node; or the environment's. */
 import { Kafka, logLevel } from "kafkajs";
-import { patchKafkajs } from "../../../sources/kafka_fetch.ts";
+import { patchKafkajs } from "../../../sources/kafkajs_patch.ts";
 import { cached, runTool } from "./cache.ts";
 import { freePort } from "./ports.ts";
 
