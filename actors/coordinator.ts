@@ -19,6 +19,7 @@ import {
   epochRecord,
   epochRevisions,
   epochRows,
+  fencedNotice,
 } from "./commit.ts";
 import { feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
