@@ -140,8 +140,8 @@ export class Coordinator {
       lastEpoch: epochs.lastEpoch,
       epochsInFlight: epochs.inFlight.length,
       lagVersions: this.#follower.lag,
-      watermarks: [...epochs.barriers.values()].flatMap(({ partition, watermark }) =>
-        watermark === null ? [] : [{ partition, watermark }]
+      watermarks: [...epochs.barriers.values()].flatMap(({ partition, watermark, clock, idleSince }) =>
+        watermark === null ? [] : [{ partition, watermark, clock, idleSince }]
       ),
       replayedBarriers: this.#replayedBarriers,
     });
@@ -243,6 +243,7 @@ export class Coordinator {
     switch (effect.type) {
       case "close":
         this.#closeAskedAt.set(effect.command.epoch, this.deps.clock.monotonic());
+        this.#meter.timeline.reached(effect.command.epoch, "askedMs");
         return this.deps.ingest.send(effect.command);
       case "stage":
         return void this.#stage(effect.epoch).catch(this.#ended.reject);
@@ -264,6 +265,7 @@ export class Coordinator {
     const sealedAt = this.deps.clock.monotonic();
     this.#meter.took("seal", sealedAt - this.#closeAskedAt.get(epoch.number)!);
     this.#closeAskedAt.delete(epoch.number);
+    this.#meter.timeline.reached(epoch.number, "sealedMs", { closedBy: epoch.closedBy });
     const rows = epochRows(epoch);
     const deadLetters = epochDeadLetters(epoch);
     const { lake } = this.deps;
@@ -271,6 +273,7 @@ export class Coordinator {
       files: rows.rows === 0 ? [] : await lake.stage(epoch.number, rows),
       deadLetterFile: deadLetters.rows === 0 ? null : await lake.stageDeadLetters(epoch.number, deadLetters),
     }));
+    this.#meter.timeline.reached(epoch.number, "uploadedMs");
     this.#staged.set(epoch.number, { ...staged, rows: rows.rows, deadLetters, sealedAt });
     this.#apply({ type: "staged", epoch: epoch.number });
   }
@@ -301,11 +304,19 @@ export class Coordinator {
     this.#deltaVersion = outcome.version;
     const commitMs = clock.monotonic() - sealedAt;
     const partitions = epoch.seals.flatMap(({ partitions }) => partitions);
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    this.#meter.timeline.reached(epoch.number, "committedMs", {
+      version: outcome.version,
+      sessions: rows,
+      events: epoch.records,
+      deadLetters: deadLetters.rows,
+      bytes,
+    });
     this.#meter.committed({
       consumed: epoch.records,
       duplicates: partitions.reduce((sum, { counts }) => sum + counts.duplicates, 0),
       sessions: rows,
-      bytes: files.reduce((sum, { size }) => sum + size, 0),
+      bytes,
       deadLetters: record.deadLetters,
       conflicts: outcome.conflicts,
     });
@@ -313,6 +324,7 @@ export class Coordinator {
     const inserted = Promise.withResolvers<number>();
     this.#follower.push(outcome.version, (insertMs) => {
       this.#meter.queryable(closing);
+      this.#meter.timeline.reached(epoch.number, "insertedMs");
       inserted.resolve(insertMs);
     });
     const facts = {

@@ -13,6 +13,7 @@ import {
 import type { DeadLetterReason } from "../schema/user_event.ts";
 import type { Clock } from "./clock.ts";
 import type { ClosingTimes } from "./end_to_end.ts";
+import { EpochTimeline } from "./epoch_timeline.ts";
 import type { RetryWatcher } from "./retry.ts";
 import { SinkHealth } from "./sink_health.ts";
 
@@ -65,6 +66,8 @@ class SinkMeter implements RetryWatcher {
 export class Meter {
   /** Each is told of the failures of its sink's operations. */
   readonly sinks: Readonly<Record<Sink, SinkMeter>>;
+  /** Told when an epoch has come through a stage. */
+  readonly timeline: EpochTimeline;
   readonly #stages: Readonly<Record<Stage, Histogram>>;
   readonly #endToEnd = new Histogram(END_TO_END_BOUNDS);
   readonly #deadLetters: Partial<Record<DeadLetterReason, number>> = {};
@@ -76,6 +79,7 @@ export class Meter {
   constructor(private readonly clock: Pick<Clock, "now">) {
     const sink = () => new SinkMeter(() => clock.now());
     this.sinks = { lake: sink(), warehouse: sink() };
+    this.timeline = new EpochTimeline(() => clock.now());
     this.#stages = record(STAGES, () => new Histogram(STAGE_BOUNDS));
   }
 
@@ -124,6 +128,7 @@ export class Meter {
       actor: "coordinator",
       ...this.#total,
       ...gauges,
+      epochs: this.timeline.list(gauges.epochsInFlight),
       deadLetters: { ...this.#deadLetters },
       recent: this.#quality(),
       lastCommitMs: this.#lastCommitMs,
