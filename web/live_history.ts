@@ -10,7 +10,7 @@ export const RATE_SECONDS = 10;
 export interface HistoryPoint {
   /** Epoch milliseconds. */
   readonly at: number;
-  /** Records read from the source, per second. */
+  /** Records read from the source, per second, over {@linkcode RATE_SECONDS}. */
   readonly readPerSecond: number;
   /** Sessions committed, per second, over {@linkcode RATE_SECONDS}. */
   readonly sessionsPerSecond: number;
@@ -55,7 +55,6 @@ export class LiveHistory {
   sample(stats: PipelineStats, now: number, cpuSeconds: number): void {
     const { ingest, coordinator, sessionActors } = stats;
     if (coordinator === null || ingest === null) return;
-    const before = this.#samples.at(-1);
     const next: Sample = {
       at: now,
       records: ingest.records,
@@ -71,10 +70,11 @@ export class LiveHistory {
     };
     this.#samples.push(next);
     if (this.#samples.length > HISTORY_SECONDS) this.#samples.shift();
+    const { events, sessions } = this.rates;
     this.#points.push({
       at: now,
-      readPerSecond: before === undefined ? 0 : perSecond(before, next, "records"),
-      sessionsPerSecond: this.rates.sessions,
+      readPerSecond: events,
+      sessionsPerSecond: sessions,
       lagRecords: next.lag,
       openSessions: next.openSessions,
     });
