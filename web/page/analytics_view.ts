@@ -187,13 +187,7 @@ function titleOf(column: string): string {
 }
 
 /** What a table shows of the sums, unless all columns are wanted. */
-const MAIN_COLUMNS = new Set([
-  "total_events",
-  "article_views",
-  "sessions",
-  "avg_duration_sec",
-  "views_per_session",
-]);
+const MAIN_COLUMNS = new Set(["total_events", "sessions"]);
 
 function columnsOf(
   { totals, series, dimensions, weight }: Analytics,
