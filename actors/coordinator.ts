@@ -131,6 +131,7 @@ export class Coordinator {
         ? []
         : [probeSink({ ping, health: this.#meter.sinks[sink].health, clock, signal })];
     });
+    this.#meter.sinkTurned = () => report({ type: "stats", stats: this.#stats(epochs) });
     await Promise.all([...probes, reportStats(() => this.#stats(epochs), report, clock, signal)]);
   }
 

@@ -43,8 +43,8 @@ class SinkMeter implements RetryWatcher {
   retries = 0;
   readonly health: SinkHealth;
 
-  constructor(now: () => number) {
-    this.health = new SinkHealth(now);
+  constructor(now: () => number, turned: () => void) {
+    this.health = new SinkHealth(now, turned);
   }
 
   failed(what: string, why: string): void {
@@ -68,6 +68,8 @@ export class Meter {
   readonly sinks: Readonly<Record<Sink, SinkMeter>>;
   /** Told when an epoch has come through a stage. */
   readonly timeline: EpochTimeline;
+  /** Called when a sink has gone down or come up: people should know at once. */
+  sinkTurned: () => void = () => {};
   readonly #stages: Readonly<Record<Stage, Histogram>>;
   readonly #endToEnd = new Histogram(END_TO_END_BOUNDS);
   readonly #deadLetters: Partial<Record<DeadLetterReason, number>> = {};
@@ -77,7 +79,7 @@ export class Meter {
   readonly #recent: { readonly at: number; readonly consumed: number; readonly deadLetters: number }[] = [];
 
   constructor(private readonly clock: Pick<Clock, "now">) {
-    const sink = () => new SinkMeter(() => clock.now());
+    const sink = () => new SinkMeter(() => clock.now(), () => this.sinkTurned());
     this.sinks = { lake: sink(), warehouse: sink() };
     this.timeline = new EpochTimeline(() => clock.now());
     this.#stages = record(STAGES, () => new Histogram(STAGE_BOUNDS));

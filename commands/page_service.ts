@@ -39,7 +39,14 @@ export class PageService {
 
   constructor(private readonly options: PageServiceOptions) {
     const { clock } = options;
-    this.live = new LiveStream({ status: () => JSON.stringify(this.#status()), sleep: clock.sleep });
+    this.live = new LiveStream({
+      status: () => JSON.stringify(this.#status()),
+      urgent: () => {
+        const sinks = this.#shown?.pipeline.stats().coordinator?.sinks;
+        return `${this.#shown === null} ${sinks?.lake.down} ${sinks?.warehouse.down}`;
+      },
+      sleep: clock.sleep,
+    });
     this.api = {
       status: () => this.#status(),
       history: () => this.#history.points,

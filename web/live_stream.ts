@@ -4,11 +4,15 @@
 export const VIEWERS_MAX = 50;
 /** Milliseconds between two events. */
 export const LIVE_INTERVAL_MS = 1_000;
+/** Milliseconds between two looks whether something has turned that must not wait for the next event. */
+const LOOK_INTERVAL_MS = 250;
 
 /** What the stream sends, and when. */
 export interface LiveStreamOptions {
   /** The status as JSON. */
   readonly status: () => string;
+  /** A short text that changes when viewers must know at once. */
+  readonly urgent: () => string;
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
@@ -54,9 +58,15 @@ export class LiveStream {
   async #run(): Promise<void> {
     const stopped = new AbortController();
     this.#stopped = stopped;
-    while (!stopped.signal.aborted) {
-      await this.options.sleep(LIVE_INTERVAL_MS, stopped.signal);
+    const { sleep, urgent } = this.options;
+    let known = urgent();
+    for (let waited = LOOK_INTERVAL_MS;; waited += LOOK_INTERVAL_MS) {
+      await sleep(LOOK_INTERVAL_MS, stopped.signal);
       if (stopped.signal.aborted) return;
+      const turned = urgent();
+      if (turned === known && waited < LIVE_INTERVAL_MS) continue;
+      known = turned;
+      waited = 0;
       const event = this.#event();
       // One that does not read what it was sent misses some, and gets the newest when it does.
       for (const viewer of this.#viewers) if ((viewer.desiredSize ?? 0) > 0) viewer.enqueue(event);

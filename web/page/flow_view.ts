@@ -210,9 +210,11 @@ function renderDeadLetters({ deadLetters }: Status): TemplateResult {
 
 function renderNotices({ notices }: Status): TemplateResult {
   if (notices.length === 0) return html`<p class="empty">None since the start.</p>`;
-  return html`<ul class="notices" tabindex="0" role="region" aria-label="Notices">${
-    notices.map(({ atMs, level, text }) =>
-      html`<li class=${level}><span class="when">${timeOfDay(atMs)}</span> ${visible(text)}</li>`
-    )
-  }</ul>`;
+  return html`
+    <div class="notices" tabindex="0" role="region" aria-label="Notices">
+      <ul>${notices.map(({ atMs, level, text }) =>
+        html`<li class=${level}><span class="when">${timeOfDay(atMs)}</span> ${visible(text)}</li>`
+      )}</ul>
+    </div>
+  `;
 }
