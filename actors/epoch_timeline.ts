@@ -31,7 +31,8 @@ export class EpochTimeline {
   /** The epoch has come to `mark` at this moment; `facts` are what is known of it by then. */
   reached(epoch: number, mark: EpochMark, facts: Partial<EpochTrace> = {}): void {
     if (mark === "askedMs") this.#traces.delete(epoch);
-    const known = this.#traces.get(epoch) ?? { epoch, askedMs: this.now(), ...UNKNOWN };
+    const known = mark === "askedMs" ? { epoch, askedMs: this.now(), ...UNKNOWN } : this.#traces.get(epoch);
+    if (known === undefined) return; // Long ago.
     this.#traces.set(epoch, { ...known, ...facts, [mark]: this.now() });
     for (const oldest of this.#traces.keys()) {
       if (this.#traces.size <= EPOCHS_TRACED_MAX) break;

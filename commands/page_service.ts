@@ -45,7 +45,7 @@ export class PageService {
         const sinks = this.#shown?.pipeline.stats().coordinator?.sinks;
         return `${this.#shown === null} ${sinks?.lake.down} ${sinks?.warehouse.down}`;
       },
-      sleep: clock.sleep,
+      sleep: (ms, signal) => clock.sleep(ms, signal),
     });
     this.api = {
       status: () => this.#status(),
@@ -53,7 +53,7 @@ export class PageService {
       watermarks: () => this.#shown?.pipeline.stats().coordinator?.watermarks ?? [],
       inspect: (query) => this.#shown?.pipeline.inspect(query) ?? null,
       explorer: () => this.#shown?.explorer ?? null,
-      shared: new SharedAnswers(clock.monotonic),
+      shared: new SharedAnswers(() => clock.monotonic()),
     };
   }
 

@@ -6,8 +6,8 @@ import fs from "node:fs";
 import { brotliDecompressSync } from "node:zlib";
 import type { Browser } from "playwright-core";
 
-const PACKAGES = new URL("../../node_modules/", import.meta.url);
-const PACKED = new URL("@sparticuz/chromium/bin/chromium.br", PACKAGES);
+/** Where the package keeps it, compressed. */
+const PACKED = new URL("../bin/chromium.br", import.meta.resolve("@sparticuz/chromium"));
 
 /** It runs as root in containers, and draws without a graphics card or anything in place of one. */
 const ARGUMENTS = [
@@ -18,15 +18,13 @@ const ARGUMENTS = [
   "--disable-dev-shm-usage",
 ];
 
-/** Another version of the package unpacks anew. */
+/** Unpacked once, beside where it was packed. */
 async function executable(): Promise<string> {
-  const { size } = await Deno.stat(PACKED);
-  const unpacked = new URL(`.chromium-${size}`, PACKAGES);
-  const path = decodeURIComponent(unpacked.pathname);
+  const path = decodeURIComponent(new URL("chromium", PACKED).pathname);
   if (await Deno.stat(path).then(() => true, () => false)) return path;
   // Renamed when it is whole: several tests may unpack at once.
-  const own = await Deno.makeTempFile({ dir: decodeURIComponent(PACKAGES.pathname), prefix: ".chromium-" });
-  await Deno.writeFile(own, brotliDecompressSync(await Deno.readFile(PACKED)), { mode: 0o755 });
+  const own = await Deno.makeTempFile({ dir: decodeURIComponent(new URL(".", PACKED).pathname) });
+  await Deno.writeFile(own, brotliDecompressSync(await Deno.readFile(PACKED)));
   await Deno.chmod(own, 0o755);
   await Deno.rename(own, path);
   return path;

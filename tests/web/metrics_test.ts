@@ -37,7 +37,7 @@ Deno.test("what the actors report is what a scrape shows, with labels", async ()
     consumed: 28,
     sessions: 4,
     deadLetters: { invalid_json: 2, late: 1 },
-    watermarks: [{ partition: 1, watermark: 4_000 }],
+    watermarks: [{ partition: 1, watermark: 4_000, clock: 5_000, idleSince: null }],
     sinks: {
       lake: { rows: 4, bytes: 900, retries: 0, down: null, sinceMs: 1_000 },
       warehouse: { rows: 3, bytes: 700, retries: 6, down: "It does not answer.", sinceMs: 8_000 },

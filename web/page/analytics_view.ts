@@ -128,7 +128,7 @@ export class AnalyticsView implements View {
             ? ""
             : `, before ${
               instant(Date.parse(until))
-            }`}, in whole hours or days (UTC). ClickHouse may answer from its cache, up to 5 s old.</p>
+            }`}, in whole hours or days (UTC). The answer may be up to 10 s old.</p>
       </div>
     `;
   }
