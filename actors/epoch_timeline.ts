@@ -15,6 +15,7 @@ const UNKNOWN: Omit<EpochTrace, "epoch" | "askedMs"> = {
   committedMs: null,
   insertedMs: null,
   sessions: null,
+  revisions: null,
   events: null,
   deadLetters: null,
   bytes: null,

@@ -1,4 +1,5 @@
 /** What the coordinator counts of its own work, for metrics: totals, histograms, and whether the sinks are up. */
+import type { EpochCloseReason } from "../schema/epoch.ts";
 import {
   type CoordinatorStats,
   END_TO_END_BOUNDS,
@@ -25,6 +26,8 @@ export interface CommittedCounts {
   readonly consumed: number;
   readonly duplicates: number;
   readonly sessions: number;
+  /** Rows of committed sessions that were replaced. */
+  readonly revisions: number;
   /** Bytes of the Parquet files with those sessions. */
   readonly bytes: number;
   readonly deadLetters: Readonly<Partial<Record<DeadLetterReason, number>>>;
@@ -73,16 +76,34 @@ export class Meter {
   readonly #stages: Readonly<Record<Stage, Histogram>>;
   readonly #endToEnd = new Histogram(END_TO_END_BOUNDS);
   readonly #deadLetters: Partial<Record<DeadLetterReason, number>> = {};
-  readonly #total = { consumed: 0, sessions: 0, duplicates: 0, commits: 0, commitConflicts: 0 };
+  readonly #total = { consumed: 0, sessions: 0, revisions: 0, duplicates: 0, commits: 0, commitConflicts: 0 };
   #lastCommitMs: number | null = null;
   /** The commits of the last minutes, oldest first. */
   readonly #recent: { readonly at: number; readonly consumed: number; readonly deadLetters: number }[] = [];
 
-  constructor(private readonly clock: Pick<Clock, "now">) {
+  /** When an epoch's barriers were asked for, monotonic milliseconds. */
+  readonly #askedAt = new Map<number, number>();
+
+  constructor(private readonly clock: Pick<Clock, "now" | "monotonic">) {
     const sink = () => new SinkMeter(() => clock.now(), () => this.sinkTurned());
     this.sinks = { lake: sink(), warehouse: sink() };
     this.timeline = new EpochTimeline(() => clock.now());
     this.#stages = record(STAGES, () => new Histogram(STAGE_BOUNDS));
+  }
+
+  /** An epoch's barriers are asked for. */
+  asked(epoch: number): void {
+    this.#askedAt.set(epoch, this.clock.monotonic());
+    this.timeline.reached(epoch, "askedMs");
+  }
+
+  /** The last shard has sealed the epoch; one that is staged again was sealed before. */
+  sealed(epoch: number, closedBy: EpochCloseReason): void {
+    const askedAt = this.#askedAt.get(epoch);
+    if (askedAt === undefined) return;
+    this.#askedAt.delete(epoch);
+    this.took("seal", this.clock.monotonic() - askedAt);
+    this.timeline.reached(epoch, "sealedMs", { closedBy });
   }
 
   /** A stage of an epoch took `ms` milliseconds. */
@@ -92,7 +113,7 @@ export class Meter {
 
   /** An epoch is in the lake. */
   committed(counts: CommittedCounts): void {
-    const { consumed, duplicates, sessions, bytes, conflicts } = counts;
+    const { consumed, duplicates, sessions, revisions, bytes, conflicts } = counts;
     let deadLetters = 0;
     for (const [reason, count] of Object.entries(counts.deadLetters) as [DeadLetterReason, number][]) {
       this.#deadLetters[reason] = (this.#deadLetters[reason] ?? 0) + count;
@@ -101,9 +122,10 @@ export class Meter {
     this.#total.consumed += consumed;
     this.#total.duplicates += duplicates;
     this.#total.sessions += sessions;
+    this.#total.revisions += revisions;
     this.#total.commits++;
     this.#total.commitConflicts += conflicts;
-    this.sinks.lake.rows += sessions;
+    this.sinks.lake.rows += sessions + revisions;
     this.sinks.lake.bytes += bytes;
     this.#lastCommitMs = this.clock.now();
     this.#recent.push({ at: this.#lastCommitMs, consumed, deadLetters });

@@ -26,6 +26,8 @@ export class EmbeddedSource implements Source {
   readonly #paused = new Set<number>();
   readonly #selectBatches;
   #turn = 0;
+  /** How many partitions were said to be assigned: all, and again what is added to the topic. */
+  #announced = 0;
   #closed = false;
 
   constructor(private readonly log: EmbeddedLog, readonly topic: string, private readonly group: string) {
@@ -60,11 +62,11 @@ export class EmbeddedSource implements Source {
     for (let waited = 0; !this.#closed;) {
       const poll = this.#look(maxBytes);
       const pause = Math.min(LOOK_INTERVAL_MS, waitMs - waited);
-      if (poll.batches.length > 0 || pause <= 0) return poll;
+      if (poll.batches.length > 0 || poll.assigned.length > 0 || pause <= 0) return poll;
       await this.log.options.sleep(pause);
       waited += pause;
     }
-    return { batches: [], atEnd: [] };
+    return { batches: [], atEnd: [], revoked: [], assigned: [] };
   }
 
   pause(partition: number): void {
@@ -128,7 +130,10 @@ export class EmbeddedSource implements Source {
   /** One look at the log: a snapshot, so that `atEnd` and the batches agree. */
   #look(maxBytes: number): Poll {
     return this.log.snapshot(() => {
-      const active = this.log.partitions(this.topic).filter(({ partition }) =>
+      const partitions = this.log.partitions(this.topic);
+      const assigned = partitions.slice(this.#announced).map(({ partition }) => partition);
+      this.#announced = partitions.length;
+      const active = partitions.filter(({ partition }) =>
         this.#positions.has(partition) && !this.#paused.has(partition)
       );
       const behind = active.filter(({ partition, end }) => this.#positions.get(partition)! < end);
@@ -142,7 +147,7 @@ export class EmbeddedSource implements Source {
         batches.push(...this.#take(row, budget.bytes / (behind.length - i), budget));
       }
       const atEnd = active.filter(({ partition, end }) => this.#positions.get(partition)! >= end);
-      return { batches, atEnd: atEnd.map(({ partition }) => partition) };
+      return { batches, atEnd: atEnd.map(({ partition }) => partition), revoked: [], assigned };
     });
   }
 

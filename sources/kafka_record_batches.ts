@@ -37,8 +37,11 @@ export interface DecodedRecords {
   readonly nextOffset: number;
 }
 
+/** The message format that is decoded here; earlier ones have no batches. */
+export const RECORD_BATCH_FORMAT = 2;
 const HEADER_BYTES = 61;
-const MAGIC = 2;
+/** Where every format has its number, and up to where a message of an old format is read here. */
+const FORMAT_AT = 16;
 const COMPRESSION_MASK = 0x07;
 const LOG_APPEND_TIME = 0x08;
 const TRANSACTIONAL = 0x10;
@@ -61,10 +64,32 @@ interface Section {
   readonly records: Uint8Array;
 }
 
+/** The message format of the batch or message at `at`; Infinity where there is none. */
+export function formatAt(bytes: Uint8Array, at: number): number {
+  return bytes[at + FORMAT_AT] ?? Infinity;
+}
+
 /**
- * Decodes all whole batches of a fetch.
+ * The position after all whole batches of a fetch, or after its messages where it begins with those of an old format: what
+ * decoding it will say too.
+ */
+export function fetchedUpTo(bytes: Uint8Array, position: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const isOld = formatAt(bytes, 0) < RECORD_BATCH_FORMAT;
+  let next = position;
+  for (let at = 0, end; at + FORMAT_AT < bytes.length; at = end) {
+    end = at + 12 + view.getInt32(at + 8);
+    const format = formatAt(bytes, at);
+    if (end > bytes.length || format < RECORD_BATCH_FORMAT !== isOld) break;
+    next = Math.max(next, readInt64(view, at) + (isOld ? 0 : view.getInt32(at + 23)) + 1);
+  }
+  return next;
+}
+
+/**
+ * Decodes all whole batches of a fetch, up to a message of an old format.
  *
- * @throws {SourceError} where a batch is damaged, or older than message format 2
+ * @throws {SourceError} where a batch is damaged, or newer than message format 2
  */
 export function decodeFetchedRecords(fetched: FetchedRecords, options: DecodeOptions): DecodedRecords {
   const { bytes } = fetched;
@@ -82,7 +107,7 @@ export function decodeFetchedRecords(fetched: FetchedRecords, options: DecodeOpt
   };
   for (let at = 0, end; at + HEADER_BYTES <= bytes.length; at = end) {
     end = at + 12 + view.getInt32(at + 8);
-    if (end > bytes.length) break;
+    if (end > bytes.length || formatAt(bytes, at) < RECORD_BATCH_FORMAT) break;
     const header = readHeader(view, at, end, options);
     const compressed = bytes.subarray(at + HEADER_BYTES, end);
     const decompress = () => codecs.decompress(header.attributes & COMPRESSION_MASK, compressed);
@@ -97,18 +122,18 @@ export function decodeFetchedRecords(fetched: FetchedRecords, options: DecodeOpt
   }
   flush();
   const reached = batches.at(-1)?.nextOffset ?? position;
-  if (reached < nextOffset) batches.push(joinEmpty(options.partition, nextOffset));
+  if (reached < nextOffset) batches.push(emptyRecordBatch(options.partition, nextOffset));
   return { batches, nextOffset };
 }
 
 function readHeader(view: DataView, at: number, end: number, options: DecodeOptions): BatchHeader {
   const baseOffset = readInt64(view, at);
-  const magic = view.getInt8(at + 16);
+  const format = view.getInt8(at + FORMAT_AT);
   const place = `partition ${options.partition} of topic '${options.topic}'`;
-  if (magic !== MAGIC) {
+  if (format !== RECORD_BATCH_FORMAT) {
     throw new SourceError(
-      `Cannot read ${place} at offset ${baseOffset}: records must be in message format 2 (Kafka 0.11 and later), ` +
-        `and these are in format ${magic}. Copy the topic to a new one (KAFKA_TOPIC) with a current producer.`,
+      `Cannot read ${place} at offset ${baseOffset}: records must be in a message format up to ` +
+        `${RECORD_BATCH_FORMAT}, and these are in format ${format}. Use a Kafka up to 4.`,
     );
   }
   const checked = new Uint8Array(view.buffer, view.byteOffset + at + 21, end - at - 21);
@@ -181,7 +206,7 @@ class Cursor {
 }
 
 /** The batch that says no more than how far the position moved. */
-function joinEmpty(partition: number, nextOffset: number): RecordBatch {
+export function emptyRecordBatch(partition: number, nextOffset: number): RecordBatch {
   return {
     partition,
     count: 0,

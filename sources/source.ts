@@ -49,27 +49,38 @@ export interface Poll {
   readonly batches: readonly RecordBatch[];
   /** Partitions whose end was reached: nothing was left to read there when the poll ended. */
   readonly atEnd: readonly number[];
+  /**
+   * What this instance no longer reads, and reads from now on, since the poll before; the first poll says all that it
+   * was given. One in both was taken away and given back: somebody else may have moved it on meanwhile. A partition
+   * that is given has no position, and nothing of it is in `batches`.
+   */
+  readonly revoked: readonly number[];
+  readonly assigned: readonly number[];
 }
 
-/** A topic, read by partition from positions of the caller's own choice. It never resets a position by itself. */
+/**
+ * A topic, read by partition from positions of the caller's own choice. It never resets a position by itself.
+ * Instances may share a topic: each reads the partitions that its polls say are assigned to it.
+ */
 export interface Source {
   readonly topic: string;
-  /** The partitions to read, with what each holds at present. */
+  /** All partitions of the topic, whoever reads them, with what each holds at present. */
   ranges(): Promise<readonly PartitionRange[]>;
   /**
-   * Sets the fetch position.
+   * Sets the fetch position. Where the partition is another instance's by now, nothing happens: a poll says so.
    *
    * @throws {SourceError} where `offset` lies below the log's start or beyond its end: records are missing
    */
   seek(partition: number, offset: number): Promise<void>;
   /**
    * The next records, of the partitions that have a position and are not paused. Returns as soon as there are
-   * any, or after `waitMs` with none.
+   * any, or the assignment changes, or after `waitMs` with none.
    *
    * @param maxBytes bound on the sum of key and value bytes; one record larger than it still comes, alone
    */
   poll(maxBytes: number, waitMs: number): Promise<Poll>;
   pause(partition: number): void;
+  /** Without a position, or without the partition, nothing happens. */
   resume(partition: number): void;
   /** The one record at `offset`, or null where the log no longer has it. Positions are not touched. */
   recordAt(partition: number, offset: number): Promise<RecordBatch | null>;

@@ -63,6 +63,7 @@ const EpochSchema = Type.Object({
   committedMs: orNull(Instant),
   insertedMs: orNull(Instant),
   sessions: orNull(Count),
+  revisions: orNull(Count),
   events: orNull(Count),
   deadLetters: orNull(Count),
   bytes: orNull(Count),

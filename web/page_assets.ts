@@ -21,19 +21,11 @@ const PACKAGES = new URL("../node_modules/", import.meta.url);
 /** Modules that the page imports by name, and where they lie in their packages. */
 const LIBRARIES: Readonly<Record<string, string>> = {
   "lit-html": "lit-html/lit-html.js",
-  "lit-html/directives/ref.js": "lit-html/directives/ref.js",
-  "lit-html/directives/repeat.js": "lit-html/directives/repeat.js",
   "uplot": "uplot/dist/uPlot.esm.js",
 };
 
-/** What those import themselves, and the chart's style sheet. */
-const LIBRARY_FILES: readonly string[] = [
-  ...Object.values(LIBRARIES),
-  "lit-html/async-directive.js",
-  "lit-html/directive.js",
-  "lit-html/directive-helpers.js",
-  "uplot/dist/uPlot.min.css",
-];
+/** Those, and the chart's style sheet. */
+const LIBRARY_FILES: readonly string[] = [...Object.values(LIBRARIES), "uplot/dist/uPlot.min.css"];
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",

@@ -21,6 +21,8 @@ runActor<SessionActorStart, SessionActorCommand>((start, { report: supervise, co
     switch (report.type) {
       case "restored":
         return reports.send(report);
+      case "remade":
+        return reports.send(report, transferLists(report.rows, report.revisions));
       case "sealed": {
         const snapshots = report.snapshots.map(({ occurrences }) => occurrences.buffer as ArrayBuffer);
         const columns = transferLists(report.rows, report.deadLetters);

@@ -15,7 +15,7 @@ Deno.test("An epoch has the time at which it came through each stage, and what w
   timed.at(10, 4, "askedMs");
   timed.at(20, 4, "sealedMs", { closedBy: "interval" });
   timed.at(30, 4, "uploadedMs");
-  const facts = { version: 9, sessions: 2, events: 30, deadLetters: 1, bytes: 500 };
+  const facts = { version: 9, sessions: 2, revisions: 0, events: 30, deadLetters: 1, bytes: 500 };
   timed.at(40, 4, "committedMs", facts);
   const committed = {
     epoch: 4,

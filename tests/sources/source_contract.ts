@@ -21,6 +21,13 @@ const POLLS_MAX = 10_000;
 
 type Texts = [key: string | null, value: string | null];
 
+/** What the first poll says that the reader was given. */
+async function firstAssigned(source: Source): Promise<readonly number[]> {
+  const { assigned, revoked } = await source.poll(1, WAIT_MS);
+  assertEquals(revoked, []);
+  return assigned;
+}
+
 /** Polls until every active partition is at its end; `partition:offset` → key and value. */
 async function readToEnd(source: Source, active: number, maxBytes = 100_000): Promise<Map<string, Texts>> {
   const read = new Map<string, Texts>();
@@ -60,6 +67,7 @@ export function sourceContract(name: string, make: () => Promise<SourceWorld>): 
   const test = (sentence: string, run: (world: SourceWorld) => Promise<void>) =>
     Deno.test(`${name}: ${sentence}`, async () => {
       await using world = await make();
+      assertEquals([...await firstAssigned(world.source)].sort(), [0, 1, 2]);
       await run(world);
     });
 
@@ -245,7 +253,7 @@ export function sourceContract(name: string, make: () => Promise<SourceWorld>): 
     await world.source.seek(0, 0);
     const poll = world.source.poll(1_000, 600_000);
     await world.source.close();
-    assertEquals(await poll, { batches: [], atEnd: [] });
+    assertEquals(await poll, { batches: [], atEnd: [], revoked: [], assigned: [] });
     await world.source.close();
   });
 }

@@ -25,6 +25,10 @@ export class FakeSource implements Source {
   readonly #partitions: FakePartition[];
   readonly #positions = new Map<number, number>();
   readonly #paused = new Set<number>();
+  /** Whose partitions these are, and what no poll has said of it yet. */
+  readonly #owned = new Set<number>();
+  readonly #assigned = new Set<number>();
+  readonly #revoked = new Set<number>();
 
   /**
    * @param batchRecords the most records of a batch
@@ -32,6 +36,25 @@ export class FakeSource implements Source {
    */
   constructor(partitions: number, private readonly batchRecords = 3, private readonly pollBatches = 2) {
     this.#partitions = Array.from({ length: partitions }, () => ({ start: 0, end: 0, records: [] }));
+    this.assign(...this.#partitions.keys());
+  }
+
+  /** Gives partitions to the reader. */
+  assign(...partitions: readonly number[]): void {
+    for (const partition of partitions) {
+      this.#owned.add(partition);
+      this.#assigned.add(partition);
+    }
+  }
+
+  /** Takes partitions away from the reader. */
+  revoke(...partitions: readonly number[]): void {
+    for (const partition of partitions) {
+      this.#owned.delete(partition);
+      this.#positions.delete(partition);
+      this.#paused.delete(partition);
+      if (!this.#assigned.delete(partition)) this.#revoked.add(partition);
+    }
   }
 
   #partition(partition: number): FakePartition {
@@ -58,6 +81,7 @@ export class FakeSource implements Source {
   }
 
   seek(partition: number, offset: number): Promise<void> {
+    if (!this.#owned.has(partition)) return Promise.resolve();
     const { start, end } = this.#partition(partition);
     if (offset < start || offset > end) {
       return Promise.reject(new SourceError(`Offset ${offset} is outside ${start} to ${end}.`));
@@ -87,7 +111,10 @@ export class FakeSource implements Source {
     }
     // A turn of the event loop, or a reader that finds nothing would keep everyone else from running.
     await new Promise((resolve) => setTimeout(resolve, 0));
-    return { batches, atEnd };
+    const [revoked, assigned] = [[...this.#revoked], [...this.#assigned]];
+    this.#revoked.clear();
+    this.#assigned.clear();
+    return { batches, atEnd, revoked, assigned };
   }
 
   /** The batch of the first of `rest`; a gap behind its last record belongs to it. */

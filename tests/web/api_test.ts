@@ -3,6 +3,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { Compile } from "typebox/compile";
 import type { OpenSession } from "../../schema/open_session.ts";
 import { API_ROUTES } from "../../web/api.ts";
+import type { Versions } from "../../web/api_schema.ts";
 import { ScriptedExplorer, webApp } from "../support/web_app.ts";
 
 const OPEN: OpenSession = {
@@ -135,8 +136,8 @@ Deno.test("Versions and dead letters are paged to their end", async () => {
   const { get } = webApp({ explorer });
   const seen: number[] = [];
   for (let next: number | null = 5; next !== null;) {
-    const page = await (await get(`/api/table/versions?limit=2&before=${next}`)).json();
-    seen.push(...page.versions.map(({ version }: { version: number }) => version));
+    const page: Versions = await (await get(`/api/table/versions?limit=2&before=${next}`)).json();
+    seen.push(...page.versions.map(({ version }) => version));
     next = page.next;
   }
   assertEquals(seen, [4, 3, 2, 1, 0]);

@@ -19,6 +19,7 @@ function trace(fields: Partial<EpochTrace>): EpochTrace {
     version: null,
     closedBy: null,
     sessions: null,
+    revisions: null,
     events: null,
     deadLetters: null,
     bytes: null,

@@ -42,7 +42,8 @@ function way(session: OpenSession, reason: string, last: PartitionBarrier, now: 
 /** The barrier after `last` at `clock`, when the latest event is of `latest`; `records` since. */
 function barrier(last: PartitionBarrier, latest: number, clock: number, records: number): PartitionBarrier {
   const progress = { partition: 0, last, start: 0, position: 10, records, atEnd: true, lastRecord: null };
-  const request = { epoch: last.epoch + 1, clock, latestEventTime: latest, idleness: true, closeOpen: false };
+  const asked = { epoch: last.epoch + 1, clock, latestEventTime: latest };
+  const request = { ...asked, idleness: true, closeOpen: false, revise: false, final: false };
   return nextBarrier(progress, request, SEMANTICS) ?? last;
 }
 

@@ -8,7 +8,7 @@ import {
   finishedSessions,
 } from "../../../sinks/warehouse/explore_queries.ts";
 import { runNamedQuery } from "../../../sinks/warehouse/queries.ts";
-import { parquetOf, type SessionRow, sessionRows, withChdb } from "./harness.ts";
+import { addedRows, parquetOf, type SessionRow, sessionRows, withChdb } from "./harness.ts";
 
 const T0 = Date.UTC(2026, 2, 1, 10);
 const HOUR_MS = 3_600_000;
@@ -34,7 +34,7 @@ Deno.test("analytics over a time: the totals of its buckets and their series are
     const access = host.access("news");
     const warehouse = createWarehouse({ access });
     await warehouse.open();
-    await warehouse.follow("t", 1, 12, parquetOf(rows()));
+    await warehouse.follow("t", 1, addedRows(12, parquetOf(rows())));
     for (const range of [ALWAYS, { sinceMs: T0 + HOUR_MS, untilMs: T0 + 4 * HOUR_MS }]) {
       for (const name of ANALYTICS_NAMES) {
         const answer = (await analyticsOver(access.client, name, range, 200))!;
@@ -103,7 +103,7 @@ Deno.test("finished sessions come page by page, each once, the newest epoch firs
     const access = host.access("news");
     const warehouse = createWarehouse({ access });
     await warehouse.open();
-    await warehouse.follow("t", 1, 12, parquetOf(rows()));
+    await warehouse.follow("t", 1, addedRows(12, parquetOf(rows())));
     for (const filter of [{ by: "all" } as const, { by: "user_id", userId: 1 } as const]) {
       const seen: unknown[] = [];
       let before = null;
