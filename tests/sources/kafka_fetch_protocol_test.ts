@@ -2,7 +2,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import Encoder from "kafkajs/src/protocol/encoder.js";
 import fetchProtocol from "kafkajs/src/protocol/requests/fetch/index.js";
 import { fetchVersion } from "../../sources/kafka_fetch.ts";
 import {
@@ -13,26 +12,15 @@ import {
   type FetchRequest,
 } from "../../sources/kafka_fetch_protocol.ts";
 import { SourceError } from "../../schema/errors.ts";
+import { encodeAnswer, type ProtocolWriter } from "../support/kafka_answers.ts";
 
 const VERSIONS = [4, 5, 6, 7, 8, 9, 10, 11];
-
-interface Writer {
-  readonly buffer: Uint8Array;
-  writeInt16(value: number): Writer;
-  writeInt32(value: number): Writer;
-  writeInt64(value: bigint | number): Writer;
-  writeString(value: string): Writer;
-  writeBytes(value: Buffer | null): Writer;
-  writeEncoder(value: Writer): Writer;
-}
-
-const writer = () => new (Encoder as new () => Writer)();
 
 /** kafkajs's protocol of a version. */
 function kafkajsFetch(version: number, request: object) {
   const { protocol } = fetchProtocol as {
     protocol: (options: { version: number }) => (request: object) => {
-      request: { encode: () => Promise<Writer> };
+      request: { encode: () => Promise<ProtocolWriter> };
       response: { decode: (body: Buffer) => Promise<unknown> };
     };
   };
@@ -90,26 +78,6 @@ const answer = fc.record({
     { maxLength: 5 },
   ),
 });
-
-type Answer = typeof answer extends fc.Arbitrary<infer T> ? T : never;
-
-/** An answer as a broker writes it. */
-function encodeAnswer(version: number, { throttleMs, errorCode, partitions }: Answer): Uint8Array {
-  const out = writer().writeInt32(throttleMs);
-  if (version >= 7) out.writeInt16(errorCode).writeInt32(0);
-  out.writeInt32(1).writeString("a topic").writeInt32(partitions.length);
-  for (const { partition, errorCode, highWatermark, lastStable, aborted, bytes } of partitions) {
-    out.writeInt32(partition).writeInt16(errorCode).writeInt64(highWatermark).writeInt64(lastStable);
-    if (version >= 5) out.writeInt64(0);
-    out.writeInt32(aborted === null ? -1 : aborted.length);
-    for (const { producerId, firstOffset } of aborted ?? []) {
-      out.writeInt64(producerId).writeInt64(firstOffset);
-    }
-    if (version >= 11) out.writeInt32(-1);
-    out.writeBytes(bytes && Buffer.from(bytes));
-  }
-  return new Uint8Array(out.buffer);
-}
 
 Deno.test("an answer comes back field by field, in each version, and one that is cut off is refused", () => {
   fc.assert(fc.property(answer, fc.constantFrom(...VERSIONS), fc.nat(), (given, version, cut) => {
