@@ -14,9 +14,8 @@ import {
   type PartitionSeal,
   type PartitionState,
   sealPartition,
-  sessionRows,
 } from "./sessionizer.ts";
-import { shardOf } from "./shard.ts";
+import { revisionRows, sessionRows } from "./session_rows.ts";
 
 /** One shard's state, and the messages that change it. */
 export class SessionActor {
@@ -45,8 +44,7 @@ export class SessionActor {
       case "restore":
         return this.#restore(message);
       case "replayed":
-        sealPartition(this.#state(message.barrier.partition), message.barrier);
-        return;
+        return this.#replayed(message.barrier, message.verify);
       case "semantics":
         this.#state(message.partition).semantics = message.semantics;
         return;
@@ -54,11 +52,13 @@ export class SessionActor {
         return this.report({
           type: "restored",
           shard: this.shard,
-          partitions: [...this.#partitions.values()].map(({ partition, latestEventTime }) => ({
-            partition,
-            latestEventTime,
-          })),
+          partitions: message.partitions.map((assigned) => {
+            const { latestEventTime, openSessions, pending } = this.#state(assigned.partition);
+            return { ...assigned, latestEventTime, openSessions, pendingRevisions: pending.size };
+          }),
         });
+      case "drop":
+        return message.partitions.forEach((partition) => this.#partitions.delete(partition));
       case "barrier":
         return this.#seal(message.epoch, message.barriers, message.snapshots);
       default:
@@ -88,8 +88,16 @@ export class SessionActor {
     const state = emptyPartition(message.partition, message.semantics);
     state.latestEventTime = message.latestEventTime;
     state.watermark = message.watermark;
-    restoreOccurrences(state, message.occurrences, (key) => shardOf(key, this.shards) === this.shard);
+    restoreOccurrences(state, message.occurrences, (keyHash) => keyHash % this.shards === this.shard);
     this.#partitions.set(message.partition, state);
+  }
+
+  #replayed(barrier: PartitionBarrier, verify: boolean): void {
+    const { partition, number: barrierNumber } = barrier;
+    const seal = sealPartition(this.#state(partition), barrier);
+    if (!verify) return;
+    const [rows, revisions] = [sessionRows([seal]).finish(), revisionRows([seal]).finish()];
+    this.report({ type: "remade", shard: this.shard, partition, barrierNumber, rows, revisions });
   }
 
   #seal(epoch: number, barriers: readonly PartitionBarrier[], snapshots: readonly number[]): void {
@@ -99,6 +107,7 @@ export class SessionActor {
       shard: this.shard,
       epoch,
       rows: sessionRows(seals).finish(),
+      revisions: revisionRows(seals).finish(),
       deadLetters: this.#deadLetters(epoch, seals),
       closingTimes: Float64Array.from(seals.flatMap(({ closingTimes }) => closingTimes)),
       partitions: seals.map(({ barrier, counts, latestEventTime }): SealedPartition => ({

@@ -83,6 +83,12 @@ export const SETTINGS = {
     "1MiB",
     "16GiB",
   ),
+  revisionIntervalMs: duration(
+    { env: "REVISION_INTERVAL", group: PIPELINE, doc: "least time between two rewrites for late events" },
+    "1m",
+    "0ms",
+    "1d",
+  ),
   mailboxBytesMax: size(
     { env: "MAILBOX_BYTES_MAX", group: PIPELINE, doc: "bytes of events that wait for one session actor" },
     "8MiB",
@@ -325,6 +331,12 @@ export const RUN_SETTINGS = {
     env: "RUN_CLOSE_OPEN",
     group: PIPELINE,
     doc: "with --until-end: close what is open then, with reason drain",
+  }),
+  verifyReplay: toggle({
+    env: "RUN_VERIFY_REPLAY",
+    group: PIPELINE,
+    doc:
+      "compare the rows that a restart's replay makes again with the committed ones; stop where they differ",
   }),
 } as const satisfies SettingTable;
 

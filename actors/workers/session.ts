@@ -14,6 +14,8 @@ runActor<SessionActorStart>(({ config, shard, ingest, coordinator }, { report: s
     switch (report.type) {
       case "restored":
         return reports.send(report);
+      case "remade":
+        return reports.send(report, transferLists(report.rows, report.revisions));
       case "sealed": {
         const snapshots = report.snapshots.map(({ occurrences }) => occurrences.buffer as ArrayBuffer);
         const columns = transferLists(report.rows, report.deadLetters);

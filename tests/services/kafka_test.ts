@@ -52,7 +52,7 @@ async function produceWithJava(
   const args = ["--bootstrap-server", broker.brokers, "--topic", topic, ...patience, ...options];
   const properties = reader.flatMap((property) => ["--property", property]);
   const stdin = new TextEncoder().encode([...lines].join("\n") + "\n");
-  await broker.tool("org.apache.kafka.tools.ConsoleProducer", [...args, ...properties], stdin);
+  await broker.tool(broker.consoleProducer, [...args, ...properties], stdin);
 }
 
 for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"]) {

@@ -33,7 +33,13 @@ Deno.test("open creates the table as version 0, once", async () => {
   const store = folderStore(folder.path);
   const states = await Promise.all([lakeOn(store).open(), lakeOn(store).open(), lakeOn(store).open()]);
   assertEquals(new Set(states.map(({ tableId }) => tableId)).size, 1);
-  assertEquals(states[0], { tableId: states[0]!.tableId, version: 0, lastEpoch: 0, positions: [] });
+  assertEquals(states[0], {
+    tableId: states[0]!.tableId,
+    version: 0,
+    lastEpoch: 0,
+    firstPartitions: null,
+    positions: [],
+  });
   const [commitInfo, protocol, metaData] = await commitText(store, 0);
   assert("commitInfo" in commitInfo!);
   assertEquals(protocol, { protocol: { minReaderVersion: 1, minWriterVersion: 4 } });
@@ -162,6 +168,7 @@ Deno.test("commits across several Delta checkpoints are all there after reopenin
     tableId,
     version: 25,
     lastEpoch: 25,
+    firstPartitions: null,
     positions: [{ partition: 0, nextOffset: 250, barrierNumber: 25 }],
   });
   assertEquals(await reopened.readSessions(), everything);
@@ -234,9 +241,9 @@ Deno.test("changes tells each version's files and rows; a version that is not th
   await lake.commit(nthCommit(1, files));
   await lake.commit(nthCommit(2));
   assertEquals(await lake.changes([2, 0, 1]), [
-    { version: 2, files: [], rows: 0 },
-    { version: 0, files: [], rows: 0 },
-    { version: 1, files: files.map(({ path }) => path), rows: 3 },
+    { version: 2, files: [] },
+    { version: 0, files: [] },
+    { version: 1, files: files.map(({ path, rows }) => ({ kind: "add" as const, path, rows })) },
   ]);
   await assertRejects(() => lake.changes([1, 9]), SinkError, "version 9");
 });
@@ -250,11 +257,15 @@ Deno.test("encodeVersion gives one file as it is, and several as one in source o
     { partition: 2, firstOffset: 4, start: NOW },
     { partition: 10, firstOffset: 1, start: NOW - DAY_MS },
   ]);
-  const [yesterday, today] = (await lake.stage(1, rows)).map(({ path }) => path);
-  assertEquals(await lake.encodeVersion([today!]), await lake.readFile(today!));
-  const bytes = await lake.encodeVersion([today!, yesterday!]);
-  assertEquals(decodeSessions(bytes, "test"), rows);
-  assertEquals(await lake.encodeVersion([yesterday!, today!]), bytes);
+  const [yesterday, today] = (await lake.stage(1, rows)).map((file) => ({ ...file, kind: "add" as const }));
+  const one = await lake.encodeVersion([today!]);
+  assertEquals(one, { parquet: await lake.readFile(today!.path), rows: 2, signed: false, joined: [] });
+  assertEquals(await lake.encodeVersion([{ ...today!, rows: null }]), one);
+  const both = await lake.encodeVersion([today!, yesterday!]);
+  assertEquals(decodeSessions(both!.parquet, "test"), rows);
+  assertEquals([both!.rows, both!.signed], [4, false]);
+  assertEquals(await lake.encodeVersion([yesterday!, today!]), both);
+  assertEquals(await lake.encodeVersion([]), null);
 });
 
 Deno.test("only the dead letters that a commit names count, newest first", async () => {
