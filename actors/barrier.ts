@@ -29,11 +29,15 @@ export interface BarrierRequest {
   /** Whether an idle partition's watermark may move: not in a bounded run. */
   readonly idleness: boolean;
   readonly closeOpen: boolean;
+  /** Revisions may be pending, and are due. */
+  readonly revise: boolean;
+  /** Nothing is read after it: what the newest records made pending is due too. */
+  readonly final: boolean;
 }
 
 /**
  * The partition's next barrier, or null where it would change nothing: no record arrived, neither watermark nor
- * idleness changed, nothing is to be closed. A partition whose log does not start at 0 has its first barrier at once:
+ * idleness changed, nothing is to be closed or revised. A partition whose log does not start at 0 has its first barrier at once:
  * it records where reading began, and without it a restart would take the partition for one that was added.
  */
 export function nextBarrier(
@@ -54,7 +58,8 @@ export function nextBarrier(
     latest - semantics.watermarkDelayMs + clock - idleSince,
   );
   const watermark = greatest(greatest(last?.watermark ?? null, eventWatermark), byIdleness);
-  const changed = progress.records > 0 || watermark !== (last?.watermark ?? null) ||
+  const revise = request.revise || (request.final && progress.records > 0);
+  const changed = progress.records > 0 || revise || watermark !== (last?.watermark ?? null) ||
     eventWatermark !== (last?.eventWatermark ?? null) || idleSince !== (last?.idleSince ?? null) ||
     (request.closeOpen && last !== null && !last.closeOpen) || (last === null && progress.start > 0);
   if (!changed) return null;
@@ -70,6 +75,7 @@ export function nextBarrier(
     idleSince,
     forgetBefore: watermark === null ? null : watermark - semantics.allowedLatenessMs,
     closeOpen: request.closeOpen,
+    revise,
     lastRecord: progress.lastRecord,
   };
 }

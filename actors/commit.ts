@@ -7,11 +7,11 @@ import {
   type EpochRecord,
   SEMANTICS_VERSION,
 } from "../schema/epoch.ts";
-import { SESSION_KINDS, sessionColumnIndex } from "../schema/session.ts";
+import { REVISION_KINDS, SESSION_KINDS, sessionColumnIndex } from "../schema/session.ts";
 import { allRows, takeRows } from "../schema/take_rows.ts";
 import type { DeadLetterReason } from "../schema/user_event.ts";
 import type { PartitionAdvance } from "../sinks/sink.ts";
-import type { Epoch } from "./epoch.ts";
+import type { Epoch } from "./epoch_state.ts";
 import { semanticsOf } from "./session_actor.ts";
 
 /**
@@ -19,18 +19,26 @@ import { semanticsOf } from "./session_actor.ts";
  */
 export function epochRows(epoch: Epoch): ColumnBatch {
   const [partition, offset] = [sessionColumnIndex("source_partition"), sessionColumnIndex("first_offset")];
-  return inLogOrder(SESSION_KINDS, epoch.seals.map(({ rows }) => rows), partition, offset);
+  return inLogOrder(SESSION_KINDS, epoch, epoch.seals.map(({ rows }) => rows), partition, offset);
+}
+
+/** The epoch's revisions (REVISION_KINDS), in the same order. */
+export function epochRevisions(epoch: Epoch): ColumnBatch {
+  const [partition, offset] = [sessionColumnIndex("source_partition"), sessionColumnIndex("first_offset")];
+  return inLogOrder(REVISION_KINDS, epoch, epoch.seals.map(({ revisions }) => revisions), partition, offset);
 }
 
 /** The epoch's dead letters, sorted by partition and offset. */
 export function epochDeadLetters(epoch: Epoch): ColumnBatch {
   const index = (name: string) => DEAD_LETTER_COLUMNS.findIndex((column) => column.name === name);
   const letters = epoch.seals.map(({ deadLetters }) => deadLetters);
-  return inLogOrder(DEAD_LETTER_KINDS, letters, index("partition"), index("offset"));
+  return inLogOrder(DEAD_LETTER_KINDS, epoch, letters, index("partition"), index("offset"));
 }
 
+/** The rows of the epoch's barriers: seals may hold more. */
 function inLogOrder(
   kinds: readonly ColumnKind[],
+  { barriers, reduced }: Epoch,
   batches: readonly ColumnBatch[],
   partitionColumn: number,
   offsetColumn: number,
@@ -40,19 +48,25 @@ function inLogOrder(
     cellAt(batches[batch[i]!]!.columns[column]!, row[i]!) as number;
   const partitions = Float64Array.from(row, (_, i) => number(partitionColumn, i));
   const offsets = Float64Array.from(row, (_, i) => number(offsetColumn, i));
-  const order = Uint32Array.from(row, (_, i) => i)
+  const kept = new Set(barriers.map(({ partition }) => partition));
+  const all = Uint32Array.from(row, (_, i) => i);
+  const order = (reduced ? all.filter((i) => kept.has(partitions[i]!)) : all)
     .sort((a, b) => partitions[a]! - partitions[b]! || offsets[a]! - offsets[b]!);
   return takeRows(kinds, batches, { batch: order.map((i) => batch[i]!), row: order.map((i) => row[i]!) });
 }
 
+/** What an epoch brings besides its barriers. */
+export interface EpochParts {
+  readonly firstPartitions: number;
+  readonly rows: number;
+  readonly revisions: number;
+  readonly deadLetters: ColumnBatch;
+  readonly deadLetterFile: string | null;
+}
+
 /** What the commit says besides its files. */
-export function epochRecord(
-  epoch: Epoch,
-  config: Config,
-  rows: number,
-  deadLetters: ColumnBatch,
-  deadLetterFile: string | null,
-): EpochRecord {
+export function epochRecord(epoch: Epoch, config: Config, parts: EpochParts): EpochRecord {
+  const { firstPartitions, rows, revisions, deadLetters, deadLetterFile } = parts;
   return {
     pipeline: config.pipeline,
     topic: config.topic,
@@ -60,8 +74,10 @@ export function epochRecord(
     closedBy: epoch.closedBy,
     semanticsVersion: SEMANTICS_VERSION,
     rows,
+    revisions,
     deadLetterFile,
     deadLetters: countReasons(deadLetters),
+    firstPartitions,
     partitions: epoch.partitions,
     semantics: semanticsOf(config),
   };

@@ -6,15 +6,16 @@
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
 import { SEMANTICS_VERSION } from "../schema/epoch.ts";
-import { assertNever, invariant, SinkError } from "../schema/errors.ts";
+import { assertNever, invariant } from "../schema/errors.ts";
 import { type CoordinatorStats, type Sink, SINKS, type Stage } from "../schema/pipeline_stats.ts";
 import type { CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { Lake, LakeState, StagedFile, Warehouse } from "../sinks/sink.ts";
 import type { PartitionRange, Producer } from "../sources/source.ts";
 import type { Clock } from "./clock.ts";
-import { epochAdvances, epochDeadLetters, epochRecord, epochRows } from "./commit.ts";
-import { feedDeadLetters } from "./dead_letter_feed.ts";
+import { epochAdvances, epochDeadLetters, epochRecord, epochRevisions, epochRows } from "./commit.ts";
+import { feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
+import { transition } from "./epoch.ts";
 import {
   type Epoch,
   type EpochEffect,
@@ -22,21 +23,22 @@ import {
   type EpochsState,
   initialEpochs,
   type Snapshot,
-  transition,
-} from "./epoch.ts";
+} from "./epoch_state.ts";
 import { EpochReporter } from "./epoch_reporter.ts";
+import { EpochTicker } from "./epoch_ticker.ts";
 import { Follower } from "./follower.ts";
 import type { Channel } from "./mailbox.ts";
 import { Meter } from "./meter.ts";
 import type {
   ActorReport,
+  Assignment,
   IngestCommand,
   IngestReport,
   PipelineSummary,
   RunMode,
   ShardReport,
 } from "./protocol.ts";
-import { planRestart, type RestartPlan } from "./restart.ts";
+import { planRestart } from "./restart.ts";
 import { retrying } from "./retry.ts";
 import { probeSink } from "./sink_probe.ts";
 import { reportStats } from "./stats_report.ts";
@@ -64,53 +66,60 @@ export interface CoordinatorDeps {
 interface Staged {
   readonly files: readonly StagedFile[];
   readonly rows: number;
+  readonly revisions: ColumnBatch;
   readonly deadLetters: ColumnBatch;
   readonly deadLetterFile: string | null;
   readonly sealedAt: number;
 }
 
-type Restored = Extract<ShardReport, { type: "restored" }>["partitions"][number];
-
-/** Lands one epoch after another; made once for a run. */
+/** Lands one epoch after another; made once for a run. Partitions come to it and go while it runs. */
 export class Coordinator {
-  /** Null until all shards are restored; events wait in `#early`. */
+  /** Null until the lake is open; events wait in `#early`. */
   #epochs: EpochsState | null = null;
   readonly #early: EpochEvent[] = [];
   #follower!: Follower;
   readonly #staged = new Map<number, Staged>();
+  /** What every partition of the topic held when ingest last said so; null before it first did. */
+  #ranges: readonly PartitionRange[] | null = null;
+  #firstPartitions: number | null = null;
+  readonly #restored = Promise.withResolvers<void>();
+  #ready = false;
   readonly #ended = Promise.withResolvers<void>();
-  readonly #ticking = new AbortController();
+  readonly #ticker: EpochTicker;
   readonly #meter: Meter;
   readonly #closeAskedAt = new Map<number, number>();
   #replayedBarriers = 0;
   #deltaVersion = -1;
-  #reporter!: EpochReporter;
+  readonly #reporter: EpochReporter;
   /** Checkpoints are written one after another, off the commits' path. */
   #checkpointing: Promise<void> = Promise.resolve();
 
   constructor(private readonly deps: CoordinatorDeps) {
     this.#meter = new Meter(deps.clock);
+    this.#reporter = new EpochReporter(deps.clock, deps.report);
+    this.#ticker = new EpochTicker(deps.clock, deps.config.epochIntervalMs);
   }
 
   /** Starts from the log, runs until a drain or the end of a bounded run, and returns what was done. */
   async run(): Promise<PipelineSummary> {
-    const { lake, warehouse, config, mode } = this.deps;
-    const { ranges, restored } = this.#listen();
+    const { lake, warehouse, config, mode, shards } = this.deps;
+    this.#listen();
     const [state] = await Promise.all([lake.open(), warehouse.open()]);
-    const epochs = await this.#restart(state, await ranges);
-    for (const { partition, latestEventTime } of await restored) {
-      if (latestEventTime === null) continue;
-      epochs.latest.set(
-        partition,
-        Math.max(epochs.latest.get(partition) ?? latestEventTime, latestEventTime),
-      );
-    }
-    this.#follower.run().catch(this.#ended.reject);
-    this.deps.report({ type: "ready" });
-    this.#reporter = new EpochReporter(this.deps.clock, this.deps.report);
+    this.#deltaVersion = state.version;
+    await this.#follow(state);
+    const { lastEpoch } = state;
+    const epochs = initialEpochs({
+      shards: shards.length,
+      closeOpenAtEnd: mode.closeOpen,
+      revisionIntervalMs: config.revisionIntervalMs,
+      lastEpoch,
+    });
     this.#epochs = epochs;
     this.#early.splice(0).forEach((event) => this.#apply(event));
-    if (!mode.untilEnd) this.#tick(config.epochIntervalMs).catch(this.#ended.reject);
+    await Promise.race([this.#restored.promise, this.#ended.promise]);
+    this.#ready = true;
+    this.deps.report({ type: "ready" });
+    if (!mode.untilEnd) this.#ticker.run((at) => this.#apply({ type: "tick", at })).catch(this.#ended.reject);
     const watching = new AbortController();
     this.#watch(epochs, watching.signal).catch(this.#ended.reject);
     try {
@@ -152,59 +161,53 @@ export class Coordinator {
     this.#apply({ type: "drain" });
   }
 
-  /** Reads where the log stands, and has ingest and the shards restored to it. */
-  async #restart(state: LakeState, ranges: readonly PartitionRange[]): Promise<EpochsState> {
-    const { lake, warehouse, clock, checkpoints, mode, shards } = this.deps;
-    const plan = await planRestart(lake, state, checkpoints, ranges);
-    const epochs = initialEpochs({
-      shards: shards.length,
-      closeOpenAtEnd: mode.closeOpen,
-      lastEpoch: state.lastEpoch,
-    });
-    for (const [partition, ledger] of plan.ledgers) epochs.ledgers.set(partition, ledger);
-    for (const [partition, barrier] of plan.barriers) epochs.barriers.set(partition, barrier);
-    for (const [partition, number] of plan.checkpointed) epochs.checkpointed.set(partition, number);
-    this.#deltaVersion = state.version;
-    await this.#refeedDeadLetters(plan);
-    this.#follower = new Follower({
-      lake,
-      warehouse,
-      tableId: state.tableId,
-      clock,
-      notice: this.#warn,
-      meter: this.#meter,
-    });
-    const missing = await this.#follower.catchUp(state.version);
+  /** ClickHouse gets what it lacks, and from then on what is committed. */
+  async #follow({ tableId, version }: LakeState): Promise<void> {
+    const { lake, warehouse, clock } = this.deps;
+    const meter = this.#meter;
+    this.#follower = new Follower({ lake, warehouse, tableId, clock, notice: this.#warn, meter });
+    const missing = await this.#follower.catchUp(version);
     if (missing > 1) this.#info(`ClickHouse lacks ${missing} of the table's versions: catching up.`);
-    const replayed = plan.partitions.reduce((sum, { replay }) => sum + replay.length, 0);
-    this.#replayedBarriers = replayed;
-    if (replayed > 0) {
+    this.#follower.run().catch(this.#ended.reject);
+  }
+
+  /** Reads where the log stands with partitions that came to this instance, and has them restored to it. */
+  async #plan(partitions: readonly Assignment[]): Promise<void> {
+    const { lake, clock, checkpoints, ingest } = this.deps;
+    const ranges = this.#ranges;
+    invariant(ranges !== null, "ingest says what the partitions hold when it says that they are assigned");
+    const retry = { clock, notice: this.#warn, watcher: this.#meter.sinks.lake };
+    const { starts, planned, recent } = await retrying(async () => {
+      const state = await lake.state();
+      this.#firstPartitions ??= state.firstPartitions ?? ranges.length;
+      return await planRestart(lake, state, checkpoints, ranges, partitions);
+    }, { ...retry, what: "Reading where the partitions stand in the Delta log" });
+    const replayed = starts.reduce((sum, { replay }) => sum + replay.length, 0);
+    this.#replayedBarriers += replayed;
+    if (this.#ready) {
+      const names = partitions.map(({ partition }) => partition).sort((a, b) => a - b).join(", ");
+      this.#info(`This instance reads the partitions ${names} now: replaying ${replayed} recorded barriers.`);
+    } else if (replayed > 0) {
       this.#info(`The last run was not stopped in order: replaying ${replayed} recorded barriers.`);
     }
-    this.deps.ingest.send({ type: "assign", partitions: plan.partitions });
-    return epochs;
+    this.#apply({ type: "planned", partitions: planned });
+    ingest.send({ type: "assign", partitions: starts });
+    await refeedDeadLetters(this.deps.deadLetterTopic, lake, recent);
   }
 
-  /** A crash may have come between a commit and the feed of its dead letters: they go again. */
-  async #refeedDeadLetters({ recent }: RestartPlan): Promise<void> {
-    for (const { record } of recent) {
-      if (record.deadLetterFile === null) continue;
-      const letters = await this.deps.lake.readDeadLetterFile(record.deadLetterFile);
-      await feedDeadLetters(this.deps.deadLetterTopic, letters);
-    }
-  }
-
-  /** Listens from the first moment on; what comes before the start is planned waits for it. */
-  #listen(): { ranges: Promise<readonly PartitionRange[]>; restored: Promise<readonly Restored[]> } {
-    const ranges = Promise.withResolvers<readonly PartitionRange[]>();
+  /** Listens from the first moment on; what comes before the lake is open waits for it. */
+  #listen(): void {
     this.deps.ingest.receive((message) => {
       switch (message.type) {
-        case "ranges":
-          return ranges.resolve(message.ranges);
+        case "assigned":
+          this.#ranges = message.ranges;
+          return this.#apply(message);
+        case "revoked":
         case "closed":
-        case "full":
         case "end_reached":
           return this.#apply(message);
+        case "full":
+          return this.#apply({ type: "full", at: this.deps.clock.monotonic() });
         case "stopped":
           // By way of this port, so that it comes before the run's end.
           this.deps.report({ type: "stats", stats: message.stats });
@@ -213,29 +216,14 @@ export class Coordinator {
           assertNever(message);
       }
     });
-    const restored = this.deps.shards.map((shard) => {
-      const answered = Promise.withResolvers<readonly Restored[]>();
-      shard.receive((message) => {
-        if (message.type === "restored") answered.resolve(message.partitions);
-        else this.#apply(message);
-      });
-      return answered.promise;
-    });
-    return { ranges: ranges.promise, restored: Promise.all(restored).then((all) => all.flat()) };
-  }
-
-  async #tick(intervalMs: number): Promise<void> {
-    let next = this.deps.clock.monotonic();
-    while (!this.#ticking.signal.aborted) {
-      next += intervalMs;
-      await this.deps.clock.sleep(Math.max(0, next - this.deps.clock.monotonic()), this.#ticking.signal);
-      this.#apply({ type: "tick" });
-    }
+    for (const shard of this.deps.shards) shard.receive((message) => this.#apply(message));
   }
 
   #apply(event: EpochEvent): void {
-    if (this.#epochs === null) this.#early.push(event);
-    else for (const effect of transition(this.#epochs, event)) this.#run(effect);
+    if (this.#epochs === null) return void this.#early.push(event);
+    for (const effect of transition(this.#epochs, event)) this.#run(effect);
+    const { unplanned, restoring } = this.#epochs;
+    if (this.#ranges !== null && unplanned.size + restoring.size === 0) this.#restored.resolve();
   }
 
   /** Runs an effect; what it throws ends the process. */
@@ -244,8 +232,12 @@ export class Coordinator {
       case "close":
         this.#closeAskedAt.set(effect.command.epoch, this.deps.clock.monotonic());
         return this.deps.ingest.send(effect.command);
+      case "plan":
+        return void this.#plan(effect.partitions).catch(this.#ended.reject);
+      case "discard":
+        return this.deps.ingest.send(effect);
       case "stage":
-        return void this.#stage(effect.epoch).catch(this.#ended.reject);
+        return void this.#stage(effect.epoch, effect.attempt).catch(this.#ended.reject);
       case "commit":
         return void this.#commit(effect.epoch).catch(this.#ended.reject);
       case "checkpoint": {
@@ -260,19 +252,23 @@ export class Coordinator {
     }
   }
 
-  async #stage(epoch: Epoch): Promise<void> {
+  async #stage(epoch: Epoch, attempt: number): Promise<void> {
     const sealedAt = this.deps.clock.monotonic();
-    this.#meter.took("seal", sealedAt - this.#closeAskedAt.get(epoch.number)!);
+    const askedAt = this.#closeAskedAt.get(epoch.number);
+    if (askedAt !== undefined) this.#meter.took("seal", sealedAt - askedAt);
     this.#closeAskedAt.delete(epoch.number);
     const rows = epochRows(epoch);
+    const revisions = epochRevisions(epoch);
     const deadLetters = epochDeadLetters(epoch);
     const { lake } = this.deps;
     const staged = await this.#retry("upload", `The upload of epoch ${epoch.number}`, async () => ({
       files: rows.rows === 0 ? [] : await lake.stage(epoch.number, rows),
       deadLetterFile: deadLetters.rows === 0 ? null : await lake.stageDeadLetters(epoch.number, deadLetters),
     }));
-    this.#staged.set(epoch.number, { ...staged, rows: rows.rows, deadLetters, sealedAt });
-    this.#apply({ type: "staged", epoch: epoch.number });
+    if (epoch.attempt === attempt) {
+      this.#staged.set(epoch.number, { ...staged, rows: rows.rows, revisions, deadLetters, sealedAt });
+    }
+    this.#apply({ type: "staged", epoch: epoch.number, attempt });
   }
 
   async #commit(epoch: Epoch): Promise<void> {
@@ -280,36 +276,41 @@ export class Coordinator {
     const staged = this.#staged.get(epoch.number);
     invariant(staged !== undefined, `epoch ${epoch.number} is staged before it is committed`);
     this.#staged.delete(epoch.number);
-    const { files, rows, deadLetters, deadLetterFile, sealedAt } = staged;
-    const record = epochRecord(epoch, config, rows, deadLetters, deadLetterFile);
+    const { files, rows, revisions, deadLetters, deadLetterFile, sealedAt } = staged;
+    const record = epochRecord(epoch, config, {
+      firstPartitions: this.#firstPartitions!,
+      rows,
+      revisions: revisions.rows,
+      deadLetters,
+      deadLetterFile,
+    });
     const timestampMs = Math.floor(clock.now());
     const outcome = await this.#retry(
       "commit",
       `The Delta commit of epoch ${epoch.number}`,
-      () => lake.commit({ files, advances: epochAdvances(epoch), record, timestampMs }),
+      () => lake.commit({ files, revisions, advances: epochAdvances(epoch), record, timestampMs }),
     );
-    if (outcome.status === "fenced") {
-      throw new SinkError(
-        `Stopping: the Delta log has moved on without this process in the partitions ${
-          outcome.partitions.join(", ")
-        }, ` +
-          `so another process runs the pipeline '${config.pipeline}' on the same table. Stop one of them, or give it ` +
-          `another PIPELINE and lake. Nothing was committed twice.`,
-        false,
-      );
-    }
+    if (outcome.status === "fenced") return this.#fenced(epoch, outcome.partitions);
+    if (outcome.conflicts > 0) this.#ticker.stagger();
     this.#deltaVersion = outcome.version;
     const commitMs = clock.monotonic() - sealedAt;
-    const partitions = epoch.seals.flatMap(({ partitions }) => partitions);
+    const kept = new Set(epoch.barriers.map(({ partition }) => partition));
+    const partitions = epoch.seals.flatMap(({ partitions }) => partitions).filter(({ partition }) =>
+      kept.has(partition)
+    );
     this.#meter.committed({
       consumed: epoch.records,
       duplicates: partitions.reduce((sum, { counts }) => sum + counts.duplicates, 0),
       sessions: rows,
+      revisions: revisions.rows,
       bytes: files.reduce((sum, { size }) => sum + size, 0),
       deadLetters: record.deadLetters,
       conflicts: outcome.conflicts,
     });
-    const closing = groupClosingTimes(epoch.seals.map(({ closingTimes }) => closingTimes));
+    // Times are not kept by partition: of an epoch that lost some, none are counted.
+    const closing = groupClosingTimes(
+      epoch.reduced ? [] : epoch.seals.map(({ closingTimes }) => closingTimes),
+    );
     const inserted = Promise.withResolvers<number>();
     this.#follower.push(outcome.version, (insertMs) => {
       this.#meter.queryable(closing);
@@ -319,6 +320,7 @@ export class Coordinator {
       epoch,
       version: outcome.version,
       sessions: rows,
+      revisions: revisions.rows,
       deadLetters: deadLetters.rows,
       commitMs,
     };
@@ -327,6 +329,18 @@ export class Coordinator {
     const positions = new Map(epoch.barriers.map(({ partition, to }) => [partition, to]));
     this.deps.ingest.send({ type: "committed", epoch: epoch.number, positions });
     this.#apply({ type: "committed", epoch: epoch.number });
+  }
+
+  /** Another instance has moved partitions on: the epoch goes without them, and they are restored from the log. */
+  #fenced(epoch: Epoch, partitions: readonly number[]): void {
+    this.#warn(
+      `Another instance has committed the partitions ${
+        partitions.join(", ")
+      } past what this one had read: its part of ` +
+        `epoch ${epoch.number} is dropped, and nothing is in the table twice. If this comes again and again, two ` +
+        `groups (KAFKA_GROUP) run one PIPELINE on the same table.`,
+    );
+    this.#apply({ type: "fenced", epoch: epoch.number, partitions });
   }
 
   async #checkpoint(snapshots: readonly Snapshot[], deltaVersion: number): Promise<void> {
@@ -351,7 +365,7 @@ export class Coordinator {
 
   /** Everything is committed: waits for what lags behind, then has ingest close the source. */
   async #settle(): Promise<void> {
-    this.#ticking.abort();
+    this.#ticker.stop();
     await this.#checkpointing;
     if (!await this.#follower.settled(DRAIN_WAREHOUSE_MS)) {
       this.#warn(

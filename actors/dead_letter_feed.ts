@@ -1,6 +1,7 @@
 /** Dead letters on their way to the topic: at least once, recognizable by `topic-partition-offset`. */
 import { cellAt, type ColumnBatch } from "../schema/column_batch.ts";
 import { DEAD_LETTER_COLUMNS } from "../schema/epoch.ts";
+import type { CommittedEpoch, Lake } from "../sinks/sink.ts";
 import type { ProducedRecord, Producer } from "../sources/source.ts";
 
 type DeadLetterColumn = typeof DEAD_LETTER_COLUMNS[number]["name"];
@@ -27,4 +28,17 @@ export async function feedDeadLetters(producer: Producer, letters: ColumnBatch):
     });
   }
   await producer.send(records);
+}
+
+/** A crash may have come between a commit and the feed of its dead letters: those of `epochs` go again. */
+export async function refeedDeadLetters(
+  producer: Producer,
+  lake: Pick<Lake, "readDeadLetterFile">,
+  epochs: readonly CommittedEpoch[],
+): Promise<void> {
+  for (const { record: { deadLetterFile } } of epochs) {
+    if (deadLetterFile !== null) {
+      await feedDeadLetters(producer, await lake.readDeadLetterFile(deadLetterFile));
+    }
+  }
 }

@@ -3,137 +3,58 @@
  * coordinator runs; their results come back as events. At most {@linkcode EPOCHS_IN_FLIGHT_MAX} epochs are between
  * their barrier and their commit, and commits keep the order of barriers.
  */
-import {
-  EMPTY_LEDGER,
-  type EpochCloseReason,
-  type Ledger,
-  type PartitionBarrier,
-  type PartitionRecord,
-} from "../schema/epoch.ts";
+import type { EpochCloseReason } from "../schema/epoch.ts";
 import { assertNever, invariant } from "../schema/errors.ts";
 import { EPOCHS_IN_FLIGHT_MAX, EPOCHS_PER_CHECKPOINT } from "../schema/limits.ts";
-import type { IngestCommand, ShardReport } from "./protocol.ts";
-
-/** A shard's part of an epoch. */
-export type Seal = Extract<ShardReport, { type: "sealed" }>;
-
-/** A snapshot that a checkpoint is to be written from. */
-export interface Snapshot {
-  readonly barrier: PartitionBarrier;
-  readonly ledger: Ledger;
-  readonly latestEventTime: number | null;
-  /** One part per shard. */
-  readonly occurrences: readonly Uint8Array[];
-}
-
-/** An epoch in flight. */
-export interface Epoch {
-  readonly number: number;
-  readonly closedBy: EpochCloseReason;
-  /** Nothing is read after it. */
-  readonly final: boolean;
-  readonly checkpoint: boolean;
-  phase: "closing" | "sealing" | "staging" | "staged" | "committing";
-  barriers: readonly PartitionBarrier[];
-  /** Partitions to snapshot even if they get no barrier. */
-  readonly stale: readonly number[];
-  /** The barriers that the snapshots stand at: later epochs may post theirs before this one is sealed. */
-  snapshotAt: readonly PartitionBarrier[];
-  readonly seals: Seal[];
-  /** Set when all shards have sealed. */
-  partitions: readonly PartitionRecord[];
-  snapshots: readonly Snapshot[];
-  records: number;
-  openSessions: number;
-}
-
-/** The coordinator's state. Maps are by partition. */
-export interface EpochsState {
-  readonly shards: number;
-  readonly closeOpenAtEnd: boolean;
-  lastEpoch: number;
-  /** Oldest first. */
-  readonly inFlight: Epoch[];
-  /** Latest event time over the newest epoch that all shards have sealed. */
-  readonly latest: Map<number, number>;
-  readonly ledgers: Map<number, Ledger>;
-  readonly openSessions: Map<number, number>;
-  /** The newest barrier that was posted. */
-  readonly barriers: Map<number, PartitionBarrier>;
-  /** The number of the barrier that the newest checkpoint stands at. */
-  readonly checkpointed: Map<number, number>;
-  epochsSinceCheckpoint: number;
-  /** `ending`: a bounded run repeats barriers until nothing changes; `final`: the last close is asked for. */
-  stage: "running" | "ending" | "draining" | "final" | "settled";
-  /** A close that waits for room in flight. */
-  wanted: EpochCloseReason | null;
-}
-
-export type EpochEvent =
-  | { readonly type: "tick" }
-  | { readonly type: "full" }
-  | { readonly type: "end_reached" }
-  | { readonly type: "drain" }
-  | { readonly type: "closed"; readonly epoch: number; readonly barriers: readonly PartitionBarrier[] }
-  | Seal
-  | { readonly type: "staged"; readonly epoch: number }
-  | { readonly type: "committed"; readonly epoch: number };
-
-export type EpochEffect =
-  | { readonly type: "close"; readonly command: Extract<IngestCommand, { type: "close" }> }
-  /** Upload the epoch's rows and dead letters. */
-  | { readonly type: "stage"; readonly epoch: Epoch }
-  | { readonly type: "commit"; readonly epoch: Epoch }
-  /** Write checkpoints; what they stand on is committed. */
-  | { readonly type: "checkpoint"; readonly snapshots: readonly Snapshot[] }
-  /** Nothing is in flight and nothing will be. */
-  | { readonly type: "settled" };
-
-/** The state of a coordinator that starts after `lastEpoch`. */
-export function initialEpochs(
-  start: Pick<EpochsState, "shards" | "closeOpenAtEnd" | "lastEpoch">,
-): EpochsState {
-  return {
-    ...start,
-    inFlight: [],
-    latest: new Map(),
-    ledgers: new Map(),
-    openSessions: new Map(),
-    barriers: new Map(),
-    checkpointed: new Map(),
-    epochsSinceCheckpoint: 0,
-    stage: "running",
-    wanted: null,
-  };
-}
+import { advance, countRecords, newest, noteLatest, snapshot } from "./epoch_books.ts";
+import type { Epoch, EpochEffect, EpochEvent, EpochsState, PlannedPartition, Seal } from "./epoch_state.ts";
+import type { Assignment, IngestReport, RestoredPartition } from "./protocol.ts";
 
 /** One step. */
 export function transition(state: EpochsState, event: EpochEvent): EpochEffect[] {
   switch (event.type) {
     case "tick":
+      state.now = event.at;
       return state.stage === "running" ? want(state, "interval") : [];
     case "full":
+      state.now = event.at;
       return state.stage === "running" ? want(state, "size") : [];
     case "end_reached":
-      if (state.stage !== "running") return [];
-      state.stage = "ending";
-      return want(state, "end");
+      state.endReached = true;
+      return endNext(state);
     case "drain":
       if (state.stage !== "running" && state.stage !== "ending") return [];
       state.stage = "draining";
       return want(state, "drain");
+    case "assigned":
+      return assigned(state, event.partitions);
+    case "planned":
+      return planned(state, event.partitions);
+    case "restored":
+      return restored(state, event.partitions);
+    case "revoked":
+      return revoked(state, event.partitions);
     case "closed":
-      return closed(state, event.epoch, event.barriers);
+      return closed(state, event);
     case "sealed":
       return sealed(state, event);
     case "staged":
-      epochOf(state, event.epoch, "staging").phase = "staged";
-      return commitNext(state);
+      return staged(state, event.epoch, event.attempt);
     case "committed":
       return committed(state, event.epoch);
+    case "fenced":
+      return fenced(state, event.epoch, event.partitions);
     default:
       return assertNever(event);
   }
+}
+
+/** A bounded run's last closes must know the latest event times of everything that was restored. */
+function endNext(state: EpochsState): EpochEffect[] {
+  const waits = state.unplanned.size + state.restoring.size > 0;
+  if (!state.endReached || waits || state.stage !== "running") return [];
+  state.stage = "ending";
+  return want(state, "end");
 }
 
 /** Asks for a close, now or as soon as there is room. A drain is never displaced by a lesser reason. */
@@ -149,12 +70,15 @@ function closeNext(state: EpochsState): EpochEffect[] {
   // that changes nothing say that nothing will change any more.
   const room = state.stage === "ending" ? 1 : EPOCHS_IN_FLIGHT_MAX;
   if (reason === null || closing || state.inFlight.length >= room) return [];
-  state.wanted = null;
   const final = reason === "drain";
+  // The last close must know of every revision that is pending: nothing comes after it.
+  if (final && state.inFlight.some(({ phase }) => phase === "sealing")) return [];
+  state.wanted = null;
   const closeOpen = final && state.stage === "ending" && state.closeOpenAtEnd;
   if (final) state.stage = "final";
   const checkpoint = final || state.epochsSinceCheckpoint + 1 >= EPOCHS_PER_CHECKPOINT;
   const stale = checkpoint ? stalePartitions(state) : [];
+  const revise = revisionsDue(state, final);
   const number = (state.inFlight.at(-1)?.number ?? state.lastEpoch) + 1;
   state.inFlight.push({
     number,
@@ -163,6 +87,8 @@ function closeNext(state: EpochsState): EpochEffect[] {
     checkpoint,
     phase: "closing",
     barriers: [],
+    reduced: false,
+    attempt: ++state.attempts,
     stale,
     snapshotAt: [],
     seals: [],
@@ -174,8 +100,20 @@ function closeNext(state: EpochsState): EpochEffect[] {
   const latest = new Map(state.latest);
   return [{
     type: "close",
-    command: { type: "close", epoch: number, latest, closeOpen, checkpoint, stale, stop: final },
+    command: { type: "close", epoch: number, latest, closeOpen, revise, checkpoint, stale, stop: final },
   }];
+}
+
+/**
+ * The partitions whose revisions the next barriers bring out: all together and seldom, because the lake rewrites files
+ * for them.
+ */
+function revisionsDue(state: EpochsState, final: boolean): number[] {
+  const due = [...state.pendingRevisions].filter(([, count]) => count > 0).map(([partition]) => partition);
+  const early = state.now < state.revisedAt + state.revisionIntervalMs;
+  if (due.length === 0 || (early && !final)) return [];
+  state.revisedAt = state.now;
+  return due;
 }
 
 /** Partitions whose newest barrier no checkpoint stands at. */
@@ -186,16 +124,18 @@ function stalePartitions(state: EpochsState): number[] {
 }
 
 /** Ingest has posted the barriers; without any, and without snapshots, there is nothing to seal. */
-function closed(state: EpochsState, number: number, barriers: readonly PartitionBarrier[]): EpochEffect[] {
-  const epoch = epochOf(state, number, "closing");
-  epoch.barriers = barriers;
-  for (const barrier of barriers) state.barriers.set(barrier.partition, barrier);
-  const posted = epoch.checkpoint ? barriers.map(({ partition }) => partition) : [];
-  epoch.snapshotAt = [...new Set([...posted, ...epoch.stale])].map((partition) => newest(state, partition));
+function closed(state: EpochsState, report: Extract<IngestReport, { type: "closed" }>): EpochEffect[] {
+  const epoch = epochOf(state, report.epoch, "closing");
+  // Barriers of a partition that was fenced while the close was on its way stand in a state that is discarded.
+  epoch.barriers = report.barriers.filter(({ partition }) => state.assignments.has(partition));
+  epoch.reduced = epoch.barriers.length < report.barriers.length;
+  for (const barrier of epoch.barriers) state.barriers.set(barrier.partition, barrier);
+  epoch.snapshotAt = report.snapshots.filter((partition) => state.barriers.has(partition))
+    .map((partition) => newest(state, partition));
   epoch.phase = "sealing";
   if (epoch.snapshotAt.length > 0) state.epochsSinceCheckpoint = 0;
-  else if (barriers.length > 0) state.epochsSinceCheckpoint++;
-  if (barriers.length === 0 && epoch.snapshotAt.length === 0) return unchanged(state, epoch);
+  else if (epoch.barriers.length > 0) state.epochsSinceCheckpoint++;
+  if (report.barriers.length + report.snapshots.length === 0) return unchanged(state, epoch);
   return [...gathered(state, epoch), ...closeNext(state)];
 }
 
@@ -222,65 +162,133 @@ function gathered(state: EpochsState, epoch: Epoch): EpochEffect[] {
     barrier,
     ledger: advance(state, epoch, barrier.partition),
   }));
+  epoch.records = countRecords(epoch);
   epoch.openSessions = [...state.openSessions.values()].reduce((sum, count) => sum + count, 0);
   epoch.snapshots = epoch.snapshotAt.map((barrier) => snapshot(state, epoch, barrier));
+  return [...stage(epoch), ...commitNext(state), ...closeNext(state)];
+}
+
+function stage(epoch: Epoch): EpochEffect[] {
   if (epoch.barriers.length > 0) {
     epoch.phase = "staging";
-    return [{ type: "stage", epoch }];
+    return [{ type: "stage", epoch, attempt: epoch.attempt }];
   }
   // Snapshots alone: the barriers they stand at may still be on their way into the log.
+  epoch.phase = "staged";
+  return [];
+}
+
+/** What was uploaded before the epoch was reduced is left where it is: no commit names it. */
+function staged(state: EpochsState, number: number, attempt: number): EpochEffect[] {
+  const epoch = state.inFlight.find((candidate) => candidate.number === number);
+  if (epoch?.attempt !== attempt) return [];
+  invariant(epoch.phase === "staging", `epoch ${number} is staging: ${epoch.phase}`);
   epoch.phase = "staged";
   return commitNext(state);
 }
 
-/** Takes one partition's counts into the books, and proves that they balance. */
-function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
-  const before = state.ledgers.get(partition) ?? EMPTY_LEDGER;
-  const ledger = { ...before, held: 0 };
-  let openSessions = 0;
-  for (const seal of epoch.seals) {
-    const sealed = seal.partitions.find((candidate) => candidate.partition === partition);
-    invariant(
-      sealed !== undefined,
-      `shard ${seal.shard} seals partition ${partition} of epoch ${epoch.number}`,
-    );
-    const { counts, latestEventTime } = sealed;
-    ledger.consumed += counts.records;
-    ledger.inSessions += counts.inSessions;
-    ledger.duplicates += counts.duplicates;
-    ledger.deadLetters += counts.deadLetters;
-    ledger.held += counts.held;
-    epoch.records += counts.records;
-    openSessions += counts.openSessions;
-    if (latestEventTime !== null) {
-      state.latest.set(partition, Math.max(state.latest.get(partition) ?? latestEventTime, latestEventTime));
-    }
+/** Partitions that came to this instance: their restart waits for what is still in flight of them. */
+function assigned(state: EpochsState, partitions: readonly Assignment[]): EpochEffect[] {
+  for (const { partition, assignment } of partitions) {
+    state.assignments.set(partition, assignment);
+    state.unplanned.add(partition);
   }
-  const accounted = ledger.inSessions + ledger.duplicates + ledger.deadLetters + ledger.held;
-  invariant(
-    ledger.consumed === accounted,
-    `the ledger of partition ${partition} balances in epoch ${epoch.number}: ${JSON.stringify(ledger)}`,
+  return planNext(state);
+}
+
+/** Plans what waits for it. A drain takes nothing more on. */
+function planNext(state: EpochsState): EpochEffect[] {
+  if (state.stage === "final" || state.stage === "settled") return [];
+  const inFlight = new Set(
+    state.inFlight.flatMap(({ barriers }) => barriers.map(({ partition }) => partition)),
   );
-  state.ledgers.set(partition, ledger);
-  state.openSessions.set(partition, openSessions);
-  return ledger;
+  const partitions = [...state.unplanned].filter((partition) => !inFlight.has(partition))
+    .map((partition) => ({ partition, assignment: state.assignments.get(partition)! }));
+  for (const { partition } of partitions) {
+    state.unplanned.delete(partition);
+    state.restoring.set(partition, state.shards);
+  }
+  return partitions.length === 0 ? [] : [{ type: "plan", partitions }];
 }
 
-function newest(state: EpochsState, partition: number): PartitionBarrier {
-  const barrier = state.barriers.get(partition);
-  invariant(barrier !== undefined, `a snapshot of partition ${partition} stands at a barrier`);
-  return barrier;
+function planned(state: EpochsState, partitions: readonly PlannedPartition[]): EpochEffect[] {
+  for (const { partition, assignment, ledger, barrier, checkpointed } of partitions) {
+    if (state.assignments.get(partition) !== assignment) continue;
+    if (ledger !== null) state.ledgers.set(partition, ledger);
+    if (barrier !== null) state.barriers.set(partition, barrier);
+    state.checkpointed.set(partition, checkpointed);
+  }
+  return [];
 }
 
-function snapshot(state: EpochsState, epoch: Epoch, barrier: PartitionBarrier): Snapshot {
-  const { partition } = barrier;
-  const occurrences = epoch.seals.map(({ shard, snapshots }) => {
-    const part = snapshots.find((candidate) => candidate.partition === partition);
-    invariant(part !== undefined, `shard ${shard} snapshots partition ${partition} in epoch ${epoch.number}`);
-    return part.occurrences;
+/** One shard has replayed its part of the partitions. */
+function restored(state: EpochsState, partitions: readonly RestoredPartition[]): EpochEffect[] {
+  for (const { partition, assignment, latestEventTime, openSessions, pendingRevisions } of partitions) {
+    if (state.assignments.get(partition) !== assignment) continue;
+    noteLatest(state, partition, latestEventTime);
+    const add = (book: Map<number, number>, count: number) =>
+      book.set(partition, (book.get(partition) ?? 0) + count);
+    add(state.openSessions, openSessions);
+    add(state.pendingRevisions, pendingRevisions);
+    const left = state.restoring.get(partition)! - 1;
+    if (left > 0) state.restoring.set(partition, left);
+    else state.restoring.delete(partition);
+  }
+  return endNext(state);
+}
+
+/** Partitions that are others' now. What is about to be committed stays: the log decides whether it still may. */
+function revoked(state: EpochsState, partitions: readonly number[]): EpochEffect[] {
+  for (const partition of partitions) state.assignments.delete(partition);
+  return drop(state, partitions);
+}
+
+/** The epoch is written again without them; what the shards hold of them is worth nothing. */
+function fenced(state: EpochsState, number: number, partitions: readonly number[]): EpochEffect[] {
+  const epoch = epochOf(state, number, "committing");
+  epoch.phase = "staged";
+  const stale = partitions.flatMap((partition): Assignment[] => {
+    const assignment = state.assignments.get(partition);
+    return assignment === undefined || state.unplanned.has(partition) ? [] : [{ partition, assignment }];
   });
-  const ledger = state.ledgers.get(partition) ?? EMPTY_LEDGER;
-  return { barrier, ledger, latestEventTime: state.latest.get(partition) ?? null, occurrences };
+  for (const { partition } of stale) state.assignments.delete(partition);
+  const effects = drop(state, partitions);
+  return stale.length === 0 ? effects : [{ type: "discard", partitions: stale }, ...effects];
+}
+
+/** Takes partitions out of an epoch that is not being committed; whether it must be staged again. */
+function reduce(state: EpochsState, epoch: Epoch, gone: ReadonlySet<number>): boolean {
+  if (epoch.phase === "closing" || epoch.phase === "committing") return false;
+  const barriers = epoch.barriers.filter(({ partition }) => !gone.has(partition));
+  epoch.snapshotAt = epoch.snapshotAt.filter(({ partition }) => !gone.has(partition));
+  epoch.snapshots = epoch.snapshots.filter(({ barrier }) => !gone.has(barrier.partition));
+  if (barriers.length === epoch.barriers.length) return false;
+  epoch.barriers = barriers;
+  epoch.reduced = true;
+  if (epoch.phase === "sealing") return false;
+  epoch.partitions = epoch.partitions.filter(({ barrier }) => !gone.has(barrier.partition));
+  epoch.records = countRecords(epoch);
+  epoch.attempt = ++state.attempts;
+  return true;
+}
+
+/** Takes partitions out of the books, and out of every epoch that is not being committed. */
+function drop(state: EpochsState, partitions: readonly number[]): EpochEffect[] {
+  const gone = new Set(partitions);
+  for (const partition of partitions) {
+    if (!state.assignments.has(partition)) {
+      state.unplanned.delete(partition);
+      state.restoring.delete(partition);
+    }
+    const { latest, ledgers, openSessions, pendingRevisions, barriers, checkpointed } = state;
+    const books = [latest, ledgers, openSessions, pendingRevisions, barriers, checkpointed];
+    for (const book of books) book.delete(partition);
+  }
+  // All epochs are reduced before one moves: the next may follow it at once.
+  const again = state.inFlight.filter((epoch) => reduce(state, epoch, gone));
+  const effects = again.flatMap((epoch) => stage(epoch));
+  effects.push(...commitNext(state));
+  return [...effects, ...planNext(state), ...endNext(state)];
 }
 
 /** Commits go in order: only the oldest epoch may. */
@@ -303,10 +311,12 @@ function done(state: EpochsState, epoch: Epoch): EpochEffect[] {
   state.inFlight.shift();
   const effects: EpochEffect[] = [];
   if (epoch.snapshots.length > 0) {
-    for (const { barrier } of epoch.snapshots) state.checkpointed.set(barrier.partition, barrier.number);
+    for (const { barrier } of epoch.snapshots) {
+      if (state.barriers.has(barrier.partition)) state.checkpointed.set(barrier.partition, barrier.number);
+    }
     effects.push({ type: "checkpoint", snapshots: epoch.snapshots });
   }
-  effects.push(...commitNext(state));
+  effects.push(...planNext(state), ...commitNext(state));
   const again = state.stage === "ending" && state.inFlight.length === 0;
   effects.push(...(again ? want(state, "end") : closeNext(state)));
   return [...effects, ...settle(state)];

@@ -1,6 +1,6 @@
 /** What is told of each committed epoch, and what a run amounts to. */
 import type { Clock } from "./clock.ts";
-import type { Epoch } from "./epoch.ts";
+import type { Epoch } from "./epoch_state.ts";
 import type { ActorReport, EpochReport, PipelineSummary } from "./protocol.ts";
 
 /** How long the report of an epoch waits for its insert. */
@@ -11,6 +11,7 @@ export interface CommittedEpochFacts {
   readonly epoch: Epoch;
   readonly version: number;
   readonly sessions: number;
+  readonly revisions: number;
   readonly deadLetters: number;
   readonly commitMs: number;
 }
@@ -35,7 +36,7 @@ export class EpochReporter {
    * @param inserted resolves to the milliseconds that the insert took
    */
   async committed(facts: CommittedEpochFacts, inserted: Promise<number>): Promise<void> {
-    const { epoch, version, sessions, deadLetters, commitMs } = facts;
+    const { epoch, version, sessions, revisions, deadLetters, commitMs } = facts;
     const now = this.clock.monotonic();
     const seconds = (now - this.#lastCommitAt) / 1000;
     this.#lastCommitAt = now;
@@ -48,6 +49,7 @@ export class EpochReporter {
       version,
       closedBy: epoch.closedBy,
       sessions,
+      revisions,
       events: epoch.records,
       eventsPerSecond: seconds > 0 ? epoch.records / seconds : 0,
       openSessions: epoch.openSessions,

@@ -1,19 +1,19 @@
 /**
  * The ingest actor: reads the source, routes raw bytes to the session actors by the hash of their key, and posts the
  * barriers that close epochs. It parses nothing. It alone computes barriers, between two polls, so that a barrier
- * stands at one well-defined position of every partition.
+ * stands at one well-defined position of every partition. Partitions come and go with what polls say.
  */
-import { crc32 } from "node:zlib";
 import type { Config } from "../schema/config.ts";
-import type { PartitionBarrier, RecordMark, SessionSemantics } from "../schema/epoch.ts";
+import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant, SourceError } from "../schema/errors.ts";
 import type { IngestStats } from "../schema/pipeline_stats.ts";
-import { keyAt, type RecordBatch, type Source, valueAt } from "../sources/source.ts";
+import type { PartitionRange, Poll, RecordBatch, Source } from "../sources/source.ts";
 import { nextBarrier } from "./barrier.ts";
 import type { Clock } from "./clock.ts";
 import { batchBytes, type Channel, type Mailbox } from "./mailbox.ts";
-import type { IngestCommand, IngestReport, PartitionStart, RunMode } from "./protocol.ts";
+import type { Assignment, IngestCommand, IngestReport, PartitionStart, RunMode } from "./protocol.ts";
 import { probeKeys } from "./key_probe.ts";
+import { markOf, noteNewest, type Reading, requireSameTopic } from "./reading.ts";
 import { splitByShard } from "./route.ts";
 import { semanticsOf } from "./session_actor.ts";
 
@@ -38,30 +38,21 @@ export interface IngestDeps {
   readonly notice: (text: string) => void;
 }
 
-/** A partition that is being read. */
-interface Reading {
-  readonly partition: number;
-  readonly start: number;
-  /** Where a bounded run stops. */
-  readonly end: number;
-  position: number;
-  records: number;
-  atEnd: boolean;
-  last: PartitionBarrier | null;
-  /** A copy of the newest record routed, for the mark that a barrier carries. */
-  newest:
-    | { readonly offset: number; readonly key: Uint8Array | null; readonly value: Uint8Array | null }
-    | null;
-}
-
 /** The one actor that reads the source; made once, {@linkcode Ingest.run} ends with a `shutdown`. */
 export class Ingest {
   readonly #commands: IngestCommand[] = [];
   #wake: () => void = () => {};
+  /** The numbers of the assignments that hold, by partition. */
+  readonly #assignments = new Map<number, number>();
+  #assignmentsMade = 0;
+  /** Assignments that the coordinator has not been told of; null once the first were told and nothing is new. */
+  #unannounced: number[] | null = [];
+  #probed = false;
   readonly #readings = new Map<number, Reading>();
-  #ends = new Map<number, number>();
+  /** Where a bounded run stops, by partition. */
+  readonly #ends = new Map<number, number>();
   /** Where partitions end, as last asked. */
-  #lagEnds = new Map<number, number>();
+  #lagEnds: ReadonlyMap<number, number> = new Map();
   #lagAskedAt = -Infinity;
   readonly #total = { records: 0, bytes: 0 };
   #epochBytes = 0;
@@ -82,11 +73,6 @@ export class Ingest {
 
   /** Reads until it is told to shut down. */
   async run(): Promise<void> {
-    const ranges = await this.deps.source.ranges();
-    this.#ends = new Map(ranges.map(({ partition, end }) => [partition, end]));
-    this.#lagEnds = this.#ends;
-    if (this.deps.config.keyCheck === "session_id") await probeKeys(this.deps.source, ranges);
-    this.deps.coordinator.send({ type: "ranges", ranges });
     for (;;) {
       for (const command of this.#commands.splice(0)) {
         if (command.type === "shutdown") {
@@ -96,7 +82,7 @@ export class Ingest {
         }
         await this.#handle(command);
       }
-      if (this.#stopped || this.#full || this.#readings.size === 0) await this.#nextCommand();
+      if (this.#stopped || this.#full) await this.#nextCommand();
       else await this.#read();
     }
   }
@@ -140,10 +126,14 @@ export class Ingest {
     switch (command.type) {
       case "assign":
         return await this.#assign(command.partitions);
+      case "discard":
+        return this.#discard(command.partitions);
       case "close":
         return this.#close(command);
       case "committed":
-        return await this.deps.source.commitOffsets(command.positions);
+        return await this.deps.source.commitOffsets(
+          new Map([...command.positions].filter(([partition]) => this.#readings.has(partition))),
+        );
       default:
         assertNever(command);
     }
@@ -152,7 +142,7 @@ export class Ingest {
   /** One poll, routed. */
   async #read(): Promise<void> {
     const { source, config, mode } = this.deps;
-    const { batches, atEnd } = await source.poll(POLL_BYTES, POLL_WAIT_MS);
+    const { batches, atEnd } = await this.#poll(POLL_BYTES, POLL_WAIT_MS);
     this.#polledAt = this.deps.clock.monotonic();
     for (const batch of batches) {
       const reading = this.#readings.get(batch.partition);
@@ -161,16 +151,89 @@ export class Ingest {
       if (reading.position >= reading.end) source.pause(reading.partition);
     }
     for (const reading of this.#readings.values()) reading.atEnd = atEnd.includes(reading.partition);
+    await this.#announce();
     if (this.#epochBytes >= config.epochBytesMax) {
       this.#full = true;
       this.deps.coordinator.send({ type: "full" });
     }
-    const ended = () => [...this.#readings.values()].every(({ position, end }) => position >= end);
+    // One that was assigned and is not read yet has its end still before it.
+    const ended = () =>
+      [...this.#assignments.keys()].every((partition) => {
+        const reading = this.#readings.get(partition);
+        return reading !== undefined && reading.position >= reading.end;
+      });
     if (mode.untilEnd && !this.#endReported && ended()) {
       this.#endReported = true;
       this.#stopped = true;
       this.deps.coordinator.send({ type: "end_reached" });
     }
+  }
+
+  /** Polls the source, and takes up at once what it says of partitions that come and go. */
+  async #poll(maxBytes: number, waitMs: number): Promise<Poll> {
+    const poll = await this.deps.source.poll(maxBytes, waitMs);
+    if (poll.revoked.length > 0) {
+      for (const partition of poll.revoked) this.#assignments.delete(partition);
+      this.#forget(poll.revoked);
+      this.deps.coordinator.send({ type: "revoked", partitions: poll.revoked });
+    }
+    this.#give(poll.assigned);
+    return poll;
+  }
+
+  #give(partitions: readonly number[]): void {
+    for (const partition of partitions) this.#assignments.set(partition, ++this.#assignmentsMade);
+    if (partitions.length > 0) this.#unannounced = [...this.#unannounced ?? [], ...partitions];
+  }
+
+  /** Tells the coordinator of new assignments: they are read when it says from where. */
+  async #announce(): Promise<void> {
+    const { source, coordinator } = this.deps;
+    while (this.#unannounced !== null) {
+      const given = new Set(this.#unannounced);
+      const ranges = await source.ranges();
+      this.#lagEnds = new Map(ranges.map(({ partition, end }) => [partition, end]));
+      for (const partition of given) {
+        if (!this.#ends.has(partition)) this.#ends.set(partition, this.#lagEnds.get(partition) ?? 0);
+      }
+      await this.#probe(ranges.filter(({ partition }) => given.has(partition)));
+      if (this.#unannounced.some((partition) => !given.has(partition))) continue; // the probe's polls brought more
+      this.#unannounced = null;
+      const partitions = [...this.#assignments].filter(([partition]) => given.has(partition))
+        .map(([partition, assignment]) => ({ partition, assignment }));
+      coordinator.send({ type: "assigned", partitions, ranges });
+    }
+  }
+
+  /** Looks once, before anything is read, whether the topic is keyed as it must be. */
+  async #probe(ranges: readonly PartitionRange[]): Promise<void> {
+    const { source, config } = this.deps;
+    if (this.#probed || ranges.length === 0 || config.keyCheck !== "session_id") return;
+    this.#probed = true;
+    const probed = {
+      topic: source.topic,
+      seek: (partition: number, offset: number) => source.seek(partition, offset),
+      pause: (partition: number) => source.pause(partition),
+      poll: (maxBytes: number, waitMs: number) => this.#poll(maxBytes, waitMs),
+    };
+    await probeKeys(probed, ranges);
+  }
+
+  /** Drops the partitions' state, here and in every shard. */
+  #forget(partitions: readonly number[]): void {
+    for (const partition of partitions) this.#readings.delete(partition);
+    for (const mailbox of this.deps.mailboxes) mailbox.post({ type: "drop", partitions });
+  }
+
+  /** Unless it has been taken away meanwhile, a partition that the log has moved on is assigned anew. */
+  #discard(partitions: readonly Assignment[]): void {
+    const stale = partitions.filter(({ partition, assignment }) =>
+      this.#assignments.get(partition) === assignment
+    ).map(({ partition }) => partition);
+    if (stale.length === 0) return;
+    for (const partition of stale) this.deps.source.pause(partition);
+    this.#forget(stale);
+    this.#give(stale);
   }
 
   /**
@@ -183,10 +246,7 @@ export class Ingest {
     while (stop < batch.count && batch.offsets[stop]! < end) stop++;
     if (stop > first) {
       const parts = splitByShard(batch, first, stop, this.deps.mailboxes.length);
-      const { offsets } = batch;
-      const copy = (bytes: Uint8Array | null) => bytes?.slice() ?? null;
-      const [key, value] = [copy(keyAt(batch, stop - 1)), copy(valueAt(batch, stop - 1))];
-      reading.newest = { offset: offsets[stop - 1]!, key, value };
+      noteNewest(reading, batch, stop - 1);
       reading.records += stop - first;
       this.#total.records += stop - first;
       for (const [shard, part] of parts.entries()) {
@@ -216,6 +276,8 @@ export class Ingest {
           latestEventTime: command.latest.get(partition) ?? null,
           idleness: !this.deps.mode.untilEnd,
           closeOpen: command.closeOpen,
+          revise: command.revise.includes(partition),
+          final: command.stop,
         },
         this.#semantics,
       );
@@ -225,32 +287,40 @@ export class Ingest {
       barriers.push(barrier);
     }
     const posted = barriers.map(({ partition }) => partition);
-    const stale = command.stale.filter((partition) => !posted.includes(partition));
+    const stale = command.stale.filter((partition) =>
+      !posted.includes(partition) && this.#readings.has(partition)
+    );
     const snapshots = command.checkpoint ? [...posted, ...stale] : stale;
     if (barriers.length + snapshots.length > 0) {
       for (const mailbox of this.deps.mailboxes) {
         mailbox.post({ type: "barrier", epoch: command.epoch, barriers, snapshots });
       }
     }
-    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers });
+    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers, snapshots });
     this.#epochBytes = 0;
     this.#full = false;
   }
 
   async #assign(partitions: readonly PartitionStart[]): Promise<void> {
-    for (const start of partitions) {
-      await this.#verifyTopic(start);
-      await this.#replay(start);
-      this.deps.source.pause(start.partition);
+    const { source, notice, mailboxes, mode } = this.deps;
+    const holds = ({ partition, assignment }: Assignment) => this.#assignments.get(partition) === assignment;
+    for (const partition of this.#readings.keys()) source.pause(partition);
+    for (const start of partitions.filter(holds)) {
+      await requireSameTopic(source, start, notice);
+      if (holds(start)) await this.#replay(start);
+      source.pause(start.partition);
     }
-    for (const { partition } of partitions) {
-      const reading = this.#readings.get(partition)!;
-      if (!this.deps.mode.untilEnd || reading.position < reading.end) this.deps.source.resume(partition);
+    for (const { partition, position, end } of this.#readings.values()) {
+      if (!mode.untilEnd || position < end) source.resume(partition);
     }
-    for (const mailbox of this.deps.mailboxes) mailbox.post({ type: "live" });
+    const live = partitions.filter(holds).map(({ partition, assignment }) => ({ partition, assignment }));
+    for (const mailbox of mailboxes) mailbox.post({ type: "live", partitions: live });
   }
 
-  /** Restores a partition's state at its checkpoint and replays it through the barriers recorded since. */
+  /**
+   * Restores a partition's state at its checkpoint and replays it through the barriers recorded since; gives up where
+   * the partition is taken away meanwhile.
+   */
   async #replay(start: PartitionStart): Promise<void> {
     const { partition, checkpoint, occurrences, latestEventTime, replay } = start;
     const post = (message: Parameters<Mailbox["post"]>[0]) =>
@@ -272,16 +342,17 @@ export class Ingest {
     this.#readings.set(partition, reading);
     await this.deps.source.seek(partition, start.offset);
     this.deps.source.resume(partition);
-    let fetched: RecordBatch[] = [];
+    let fetched: readonly RecordBatch[] = [];
     let index = 0; // of the first record of fetched[0] that is not routed
     for (const { barrier, semantics } of replay) {
       post({ type: "semantics", partition, semantics });
       while (reading.position < barrier.to) {
         if (fetched.length === 0) fetched = await this.#fetchForReplay(reading, barrier);
+        if (this.#readings.get(partition) !== reading) return;
         const batch = fetched[0]!;
         index = await this.#route(reading, batch, index, barrier.to);
         if (reading.position < batch.nextOffset) continue; // the rest is for the next barrier
-        fetched.shift();
+        fetched = fetched.slice(1);
         index = 0;
       }
       reading.records = 0;
@@ -294,14 +365,14 @@ export class Ingest {
     this.#epochBytes = 0;
   }
 
-  /** The next batches of the partition, at least one. */
-  async #fetchForReplay(reading: Reading, barrier: PartitionBarrier): Promise<RecordBatch[]> {
+  /** The next batches of the partition, at least one, unless it is taken away. */
+  async #fetchForReplay(reading: Reading, barrier: PartitionBarrier): Promise<readonly RecordBatch[]> {
     const { source } = this.deps;
-    for (;;) {
-      const { batches, atEnd } = await source.poll(POLL_BYTES, POLL_WAIT_MS);
+    while (this.#readings.get(reading.partition) === reading) {
+      const { batches, atEnd } = await this.#poll(POLL_BYTES, POLL_WAIT_MS);
       const own = batches.every(({ partition }) => partition === reading.partition);
       invariant(own, "only the partition that is being replayed is polled");
-      if (batches.length > 0) return [...batches];
+      if (batches.length > 0) return batches;
       if (atEnd.includes(reading.partition)) {
         throw new SourceError(
           `Cannot replay partition ${reading.partition} of topic '${source.topic}': the records from offset ` +
@@ -310,35 +381,6 @@ export class Ingest {
         );
       }
     }
+    return [];
   }
-
-  /** A topic that was deleted and created again has other records at the same offsets. */
-  async #verifyTopic({ partition, checkpoint, replay }: PartitionStart): Promise<void> {
-    const last = replay.at(-1)?.barrier ?? checkpoint;
-    if (!last?.lastRecord) return;
-    const { offset } = last.lastRecord;
-    const found = await this.deps.source.recordAt(partition, offset);
-    if (found === null) {
-      this.deps.notice(
-        `Retention has removed the record at offset ${offset} of partition ${partition}, by which the topic is recognized: going on without that check.`,
-      );
-      return;
-    }
-    if (markOfRecord(offset, keyAt(found, 0), valueAt(found, 0)).crc32 !== last.lastRecord.crc32) {
-      throw new SourceError(
-        `Cannot go on with topic '${this.deps.source.topic}': the record at offset ${offset} of partition ${partition} ` +
-          `is not the one that was read there before, so the topic was re-created. Start a new pipeline (PIPELINE) ` +
-          `on a new lake, or restore the topic.`,
-      );
-    }
-  }
-}
-
-function markOf({ newest, last }: Reading): RecordMark | null {
-  return newest === null ? last?.lastRecord ?? null : markOfRecord(newest.offset, newest.key, newest.value);
-}
-
-function markOfRecord(offset: number, key: Uint8Array | null, value: Uint8Array | null): RecordMark {
-  const empty = new Uint8Array();
-  return { offset, crc32: crc32(value ?? empty, crc32(key ?? empty)) };
 }

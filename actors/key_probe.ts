@@ -17,7 +17,10 @@ const SAMPLE_WAIT_MS = 5_000;
  *
  * @throws {SourceError} where most usable events have a key that is not their session id
  */
-export async function probeKeys(source: Source, ranges: readonly PartitionRange[]): Promise<void> {
+export async function probeKeys(
+  source: Pick<Source, "topic" | "seek" | "pause" | "poll">,
+  ranges: readonly PartitionRange[],
+): Promise<void> {
   let usable = 0;
   let mismatched = 0;
   for (const { partition, start, end } of ranges) {

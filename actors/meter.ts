@@ -24,6 +24,8 @@ export interface CommittedCounts {
   readonly consumed: number;
   readonly duplicates: number;
   readonly sessions: number;
+  /** Rows of committed sessions that were replaced. */
+  readonly revisions: number;
   /** Bytes of the Parquet files with those sessions. */
   readonly bytes: number;
   readonly deadLetters: Readonly<Partial<Record<DeadLetterReason, number>>>;
@@ -68,7 +70,7 @@ export class Meter {
   readonly #stages: Readonly<Record<Stage, Histogram>>;
   readonly #endToEnd = new Histogram(END_TO_END_BOUNDS);
   readonly #deadLetters: Partial<Record<DeadLetterReason, number>> = {};
-  readonly #total = { consumed: 0, sessions: 0, duplicates: 0, commits: 0, commitConflicts: 0 };
+  readonly #total = { consumed: 0, sessions: 0, revisions: 0, duplicates: 0, commits: 0, commitConflicts: 0 };
   #lastCommitMs: number | null = null;
   /** The commits of the last minutes, oldest first. */
   readonly #recent: { readonly at: number; readonly consumed: number; readonly deadLetters: number }[] = [];
@@ -86,7 +88,7 @@ export class Meter {
 
   /** An epoch is in the lake. */
   committed(counts: CommittedCounts): void {
-    const { consumed, duplicates, sessions, bytes, conflicts } = counts;
+    const { consumed, duplicates, sessions, revisions, bytes, conflicts } = counts;
     let deadLetters = 0;
     for (const [reason, count] of Object.entries(counts.deadLetters) as [DeadLetterReason, number][]) {
       this.#deadLetters[reason] = (this.#deadLetters[reason] ?? 0) + count;
@@ -95,9 +97,10 @@ export class Meter {
     this.#total.consumed += consumed;
     this.#total.duplicates += duplicates;
     this.#total.sessions += sessions;
+    this.#total.revisions += revisions;
     this.#total.commits++;
     this.#total.commitConflicts += conflicts;
-    this.sinks.lake.rows += sessions;
+    this.sinks.lake.rows += sessions + revisions;
     this.sinks.lake.bytes += bytes;
     this.#lastCommitMs = this.clock.now();
     this.#recent.push({ at: this.#lastCommitMs, consumed, deadLetters });

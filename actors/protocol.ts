@@ -9,9 +9,17 @@ import type { ActorStats, IngestStats } from "../schema/pipeline_stats.ts";
 import type { PartitionRange, RecordBatch } from "../sources/source.ts";
 import type { PartitionCounts } from "./sessionizer.ts";
 
-/** A partition as its owner starts with it: the state as of a checkpoint, and what to replay from there. */
-export interface PartitionStart {
+/**
+ * A partition that the source gave to this instance. One that is taken away and given back has another number, by which
+ * what is still on its way about the time before is told apart.
+ */
+export interface Assignment {
   readonly partition: number;
+  readonly assignment: number;
+}
+
+/** A partition as its owner starts with it: the state as of a checkpoint, and what to replay from there. */
+export interface PartitionStart extends Assignment {
   /** The barrier of the checkpoint; null where the partition starts without one. */
   readonly checkpoint: PartitionBarrier | null;
   /** The occurrences at that barrier, as `checkpoint.ts` encodes them. */
@@ -26,8 +34,13 @@ export interface PartitionStart {
 
 /** Coordinator → ingest. */
 export type IngestCommand =
-  /** The partitions to read; answered by every shard's `restored`. */
+  /** How to start with partitions that were `assigned`; answered by every shard's `restored`. */
   | { readonly type: "assign"; readonly partitions: readonly PartitionStart[] }
+  /**
+   * The log has moved on without this instance: forget the partitions' state. Where they are still this instance's
+   * they are `assigned` anew.
+   */
+  | { readonly type: "discard"; readonly partitions: readonly Assignment[] }
   /** Close the epoch; answered by `closed`. */
   | {
     readonly type: "close";
@@ -35,6 +48,8 @@ export type IngestCommand =
     /** Latest event time by partition, over the newest epoch that all shards have sealed. */
     readonly latest: ReadonlyMap<number, number>;
     readonly closeOpen: boolean;
+    /** Partitions whose pending revisions are due. */
+    readonly revise: readonly number[];
     /** Whether shards shall snapshot the partitions that get a barrier. */
     readonly checkpoint: boolean;
     /** Partitions to snapshot even if they get none: their state is that at their newest barrier. */
@@ -49,10 +64,22 @@ export type IngestCommand =
 
 /** Ingest → coordinator. */
 export type IngestReport =
-  /** What the source holds, before anything is assigned. */
-  | { readonly type: "ranges"; readonly ranges: readonly PartitionRange[] }
-  /** The barriers that were posted to every shard; none where nothing would change. */
-  | { readonly type: "closed"; readonly epoch: number; readonly barriers: readonly PartitionBarrier[] }
+  /** Partitions that are this instance's from now on; first of all, those that it was given at the start, if any. */
+  | {
+    readonly type: "assigned";
+    readonly partitions: readonly Assignment[];
+    /** What every partition of the topic holds, also those of other instances. */
+    readonly ranges: readonly PartitionRange[];
+  }
+  /** Partitions that are no longer this instance's: no barrier of theirs follows. */
+  | { readonly type: "revoked"; readonly partitions: readonly number[] }
+  /** What was posted to every shard: barriers, none where nothing would change, and requests for snapshots. */
+  | {
+    readonly type: "closed";
+    readonly epoch: number;
+    readonly barriers: readonly PartitionBarrier[];
+    readonly snapshots: readonly number[];
+  }
   /** The epoch has reached its size: reading waits until it is closed. */
   | { readonly type: "full" }
   /** A bounded run has read what the log held when it started. */
@@ -76,8 +103,10 @@ export type ShardMessage =
   | { readonly type: "replayed"; readonly barrier: PartitionBarrier }
   /** The settings in force from here on. */
   | { readonly type: "semantics"; readonly partition: number; readonly semantics: SessionSemantics }
-  /** All partitions are replayed; answered to the coordinator by `restored`. */
-  | { readonly type: "live" }
+  /** These partitions are replayed; answered to the coordinator by `restored`. */
+  | { readonly type: "live"; readonly partitions: readonly Assignment[] }
+  /** Forget these partitions' state. */
+  | { readonly type: "drop"; readonly partitions: readonly number[] }
   | {
     readonly type: "barrier";
     readonly epoch: number;
@@ -89,6 +118,13 @@ export type ShardMessage =
 /** Session actor → ingest: bytes of records that have left the mailbox. */
 export interface Credit {
   readonly bytes: number;
+}
+
+/** What a shard says of one partition when it has been replayed. */
+export interface RestoredPartition extends Assignment {
+  readonly latestEventTime: number | null;
+  readonly openSessions: number;
+  readonly pendingRevisions: number;
 }
 
 /** What a shard says of one partition when it seals. */
@@ -103,13 +139,15 @@ export type ShardReport =
   | {
     readonly type: "restored";
     readonly shard: number;
-    readonly partitions: readonly { readonly partition: number; readonly latestEventTime: number | null }[];
+    readonly partitions: readonly RestoredPartition[];
   }
   | {
     readonly type: "sealed";
     readonly shard: number;
     readonly epoch: number;
     readonly rows: ColumnBatch;
+    /** Rows that replace committed ones (REVISION_KINDS). */
+    readonly revisions: ColumnBatch;
     readonly deadLetters: ColumnBatch;
     /** The broker's timestamps of the events that ended sessions by `session_end`, in no particular order. */
     readonly closingTimes: Float64Array;
@@ -124,6 +162,8 @@ export interface EpochReport {
   readonly version: number;
   readonly closedBy: EpochCloseReason;
   readonly sessions: number;
+  /** Rows of committed sessions that late events replaced. */
+  readonly revisions: number;
   readonly events: number;
   readonly eventsPerSecond: number;
   readonly openSessions: number;

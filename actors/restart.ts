@@ -1,36 +1,30 @@
 /**
- * Where a process goes on: from each partition's newest `txn`, its newest readable checkpoint, and the barriers that
+ * Where an instance goes on with partitions that it is given: from each one's newest `txn`, its newest readable checkpoint, and the barriers that
  * the log recorded since. All that a restart needs is in the log, the checkpoints and the source.
  */
-import {
-  type Ledger,
-  type PartitionBarrier,
-  SEMANTICS_VERSION,
-  type SessionSemantics,
-} from "../schema/epoch.ts";
+import { type PartitionBarrier, SEMANTICS_VERSION, type SessionSemantics } from "../schema/epoch.ts";
 import { SinkError, SourceError } from "../schema/errors.ts";
 import type { Checkpoint, CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { CommittedEpoch, Lake, LakeState, PartitionPosition } from "../sinks/sink.ts";
 import type { PartitionRange } from "../sources/source.ts";
-import type { PartitionStart } from "./protocol.ts";
+import type { PlannedPartition } from "./epoch_state.ts";
+import type { Assignment, PartitionStart } from "./protocol.ts";
 
-/** What the coordinator starts from. */
+/** How partitions are started, and what the coordinator knows of them then. */
 export interface RestartPlan {
-  readonly partitions: readonly PartitionStart[];
-  readonly ledgers: ReadonlyMap<number, Ledger>;
-  /** The newest recorded barriers. */
-  readonly barriers: ReadonlyMap<number, PartitionBarrier>;
-  /** The barrier numbers that checkpoints stand at. */
-  readonly checkpointed: ReadonlyMap<number, number>;
-  /** Commits since the oldest checkpoint: their dead letters may not have been fed to the topic. */
+  readonly starts: readonly PartitionStart[];
+  readonly planned: readonly PlannedPartition[];
+  /** The partitions' commits since their oldest checkpoint: their dead letters may not have been fed to the topic. */
   readonly recent: readonly CommittedEpoch[];
 }
 
 const NONE = new Uint8Array();
 
 /**
- * Plans the start of the partitions in `ranges`.
+ * Plans the start of partitions.
  *
+ * @param state the log as it stands: what was committed since is not looked at, and fences us if it concerns us
+ * @param ranges what every partition of the topic holds
  * @throws {SinkError} where recorded barriers that a replay needs are gone
  * @throws {SourceError} where the topic has lost partitions
  */
@@ -39,6 +33,7 @@ export async function planRestart(
   state: LakeState,
   checkpoints: Pick<CheckpointStore, "newest">,
   ranges: readonly PartitionRange[],
+  partitions: readonly Assignment[],
 ): Promise<RestartPlan> {
   const positions = new Map(state.positions.map((position) => [position.partition, position]));
   for (const { partition } of state.positions) {
@@ -49,39 +44,45 @@ export async function planRestart(
       );
     }
   }
+  const known = partitions.flatMap(({ partition }) => positions.get(partition) ?? []);
   const found = new Map<number, Checkpoint>();
-  for (const { partition, barrierNumber } of state.positions) {
+  for (const { partition, barrierNumber } of known) {
     const checkpoint = await checkpoints.newest(partition, barrierNumber);
     if (checkpoint !== null) found.set(partition, checkpoint);
   }
-  const versions = state.positions.map(({ partition }) => found.get(partition)?.header.deltaVersion ?? -1);
-  const recent = versions.length === 0 ? [] : await lake.epochsAfter(Math.min(...versions));
-  const fresh = positions.size === 0;
-  const starts = ranges.map(({ partition, start }) =>
-    startOf(partition, positions.get(partition), fresh ? start : 0, found.get(partition) ?? null, recent)
+  const versions = known.map(({ partition }) => found.get(partition)?.header.deltaVersion ?? -1);
+  const since = versions.length === 0 ? [] : await lake.epochsAfter(Math.min(...versions));
+  const recent = since.filter(({ version, record }) =>
+    version <= state.version &&
+    record.partitions.some(({ barrier }) => known.some(({ partition }) => partition === barrier.partition))
   );
-  return {
-    partitions: starts.map(({ start }) => start),
-    ledgers: collect(starts.map(({ start, ledger }) => [start.partition, ledger])),
-    barriers: collect(starts.map(({ start, newest }) => [start.partition, newest])),
-    checkpointed: collect([...found].map(([partition, { header }]) => [partition, header.barrier.number])),
-    recent,
-  };
+  const plans = partitions.map((assigned) => {
+    const { partition } = assigned;
+    const firstOffset = firstOffsetOf(partition, state, ranges);
+    return startOf(assigned, positions.get(partition), firstOffset, found.get(partition) ?? null, recent);
+  });
+  return { starts: plans.map(({ start }) => start), planned: plans.map(({ planned }) => planned), recent };
 }
 
-function collect<T>(entries: readonly (readonly [number, T | null])[]): Map<number, T> {
-  return new Map(entries.filter((entry): entry is readonly [number, T] => entry[1] !== null));
+/** Where a partition without a past is begun: one that the topic had from the first at its log's start, others at 0. */
+function firstOffsetOf(
+  partition: number,
+  { positions, firstPartitions }: LakeState,
+  ranges: readonly PartitionRange[],
+): number {
+  const fromTheFirst = firstPartitions ?? (positions.length === 0 ? ranges.length : 0);
+  if (partition >= fromTheFirst) return 0;
+  return ranges.find((range) => range.partition === partition)?.start ?? 0;
 }
 
 interface PlannedStart {
   readonly start: PartitionStart;
-  readonly ledger: Ledger | null;
-  readonly newest: PartitionBarrier | null;
+  readonly planned: PlannedPartition;
 }
 
-/** Without a position a partition starts at `firstOffset`: the log's start, or 0 where it was added later. */
+/** Without a position a partition starts at `firstOffset`. */
 function startOf(
-  partition: number,
+  { partition, assignment }: Assignment,
   position: PartitionPosition | undefined,
   firstOffset: number,
   checkpoint: Checkpoint | null,
@@ -110,11 +111,11 @@ function startOf(
   const newest = replay.at(-1)?.barrier ?? header?.barrier ?? null;
   const offset = header?.barrier.to ?? replay[0]?.barrier.from ?? firstOffset;
   const latestEventTime = header?.latestEventTime ?? null;
-  const checkpointAt = header?.barrier ?? null;
+  const start = { partition, assignment, checkpoint: header?.barrier ?? null, occurrences, latestEventTime };
+  const checkpointed = header?.barrier.number ?? 0;
   return {
-    start: { partition, checkpoint: checkpointAt, occurrences, latestEventTime, offset, replay },
-    ledger,
-    newest,
+    start: { ...start, offset, replay },
+    planned: { partition, assignment, ledger, barrier: newest, checkpointed },
   };
 }
 

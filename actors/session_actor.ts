@@ -14,9 +14,8 @@ import {
   type PartitionSeal,
   type PartitionState,
   sealPartition,
-  sessionRows,
 } from "./sessionizer.ts";
-import { shardOf } from "./shard.ts";
+import { revisionRows, sessionRows } from "./session_rows.ts";
 
 /** One shard's state, and the messages that change it. */
 export class SessionActor {
@@ -54,11 +53,13 @@ export class SessionActor {
         return this.report({
           type: "restored",
           shard: this.shard,
-          partitions: [...this.#partitions.values()].map(({ partition, latestEventTime }) => ({
-            partition,
-            latestEventTime,
-          })),
+          partitions: message.partitions.map((assigned) => {
+            const { latestEventTime, openSessions, pending } = this.#state(assigned.partition);
+            return { ...assigned, latestEventTime, openSessions, pendingRevisions: pending.size };
+          }),
         });
+      case "drop":
+        return message.partitions.forEach((partition) => this.#partitions.delete(partition));
       case "barrier":
         return this.#seal(message.epoch, message.barriers, message.snapshots);
       default:
@@ -88,7 +89,7 @@ export class SessionActor {
     const state = emptyPartition(message.partition, message.semantics);
     state.latestEventTime = message.latestEventTime;
     state.watermark = message.watermark;
-    restoreOccurrences(state, message.occurrences, (key) => shardOf(key, this.shards) === this.shard);
+    restoreOccurrences(state, message.occurrences, (keyHash) => keyHash % this.shards === this.shard);
     this.#partitions.set(message.partition, state);
   }
 
@@ -99,6 +100,7 @@ export class SessionActor {
       shard: this.shard,
       epoch,
       rows: sessionRows(seals).finish(),
+      revisions: revisionRows(seals).finish(),
       deadLetters: this.#deadLetters(epoch, seals),
       closingTimes: Float64Array.from(seals.flatMap(({ closingTimes }) => closingTimes)),
       partitions: seals.map(({ barrier, counts, latestEventTime }): SealedPartition => ({

@@ -5,16 +5,18 @@
  *
  * The rules are those of ARCHITECTURE.md, "Sessions".
  */
-import { type Cell, ColumnBatchBuilder } from "../schema/column_batch.ts";
 import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
-import { type CloseReason, reduceSession, SESSION_KINDS } from "../schema/session.ts";
-import { type AcceptedEvent, parseEvent, type Rejected } from "../schema/user_event.ts";
+import { textHash64 } from "../schema/hash64.ts";
+import type { CloseReason } from "../schema/session.ts";
+import { type AcceptedEvent, parseEvent, type Rejected, type SessionEvent } from "../schema/user_event.ts";
 import { keyAt, type RecordBatch, valueAt } from "../sources/source.ts";
 
 /** An accepted event with its place in the log. */
 export interface StoredEvent {
-  readonly event: AcceptedEvent;
+  readonly event: SessionEvent;
   readonly offset: number;
+  /** The hash of its id, which stands for the id: see `hash64.ts`. */
+  readonly idHash: bigint;
 }
 
 /** One session: an occurrence of its id. Open while `closed` is null; afterwards remembered until it is forgotten. */
@@ -30,10 +32,13 @@ export interface Occurrence {
   end: number;
   /** In offset order. */
   readonly events: StoredEvent[];
-  readonly eventIds: Set<string>;
+  readonly eventIds: Set<bigint>;
   closed: CloseReason | null;
-  /** Its row has left with an epoch: what it holds can be changed by a revision only. */
-  sealed: boolean;
+  /** The epoch that its newest row left with, revision {@linkcode revision}; null before the first. */
+  rowEpoch: number | null;
+  revision: number;
+  /** Events that joined since that row left: above 0, a revision is pending. */
+  amended: number;
 }
 
 /** An event that cannot be used, with the bytes it came in. */
@@ -50,11 +55,13 @@ export interface PartitionCounts {
   readonly records: number;
   readonly duplicates: number;
   readonly deadLetters: number;
-  /** Events of the sessions that this barrier finished. */
+  /** Events of the sessions that this barrier finished, and those that its revisions brought in. */
   readonly inSessions: number;
-  /** Events in sessions that are still open. */
+  /** Events in sessions that are still open, and those that wait for a revision. */
   readonly held: number;
   readonly openSessions: number;
+  /** Sessions that wait for a revision. */
+  readonly pendingRevisions: number;
 }
 
 /** One partition's part of a shard. */
@@ -65,6 +72,8 @@ export interface PartitionState {
   readonly occurrences: Map<string, Occurrence[]>;
   /** Finished since the last barrier. */
   finished: Occurrence[];
+  /** Those that wait for a revision. */
+  readonly pending: Set<Occurrence>;
   deadLetters: DeadLetter[];
   /** The broker's timestamps of the events that ended `finished` by `session_end`; for metrics only. */
   closingTimes: number[];
@@ -77,10 +86,18 @@ export interface PartitionState {
   openSessions: number;
 }
 
+/** A revision, and the epoch whose row it replaces. */
+export interface Revised {
+  readonly occurrence: Occurrence;
+  readonly replacesEpoch: number;
+}
+
 /** What a barrier brought out of a partition's part. */
 export interface PartitionSeal {
   readonly barrier: PartitionBarrier;
   readonly finished: readonly Occurrence[];
+  /** The sessions that it revised, and whose rows, as they are now, replace committed ones. */
+  readonly revised: readonly Revised[];
   readonly deadLetters: readonly DeadLetter[];
   readonly closingTimes: readonly number[];
   readonly counts: PartitionCounts;
@@ -94,6 +111,7 @@ export function emptyPartition(partition: number, semantics: SessionSemantics): 
     semantics,
     occurrences: new Map(),
     finished: [],
+    pending: new Set(),
     deadLetters: [],
     closingTimes: [],
     latestEventTime: null,
@@ -119,7 +137,11 @@ export function acceptBatch(state: PartitionState, batch: RecordBatch): void {
     const rejected = "rejected" in parsed
       ? parsed.rejected
       : checkRecord(parsed.event, key, timestamp, state.semantics) ??
-        acceptEvent(state, parsed.event, key!, { offset, timestamp });
+        acceptEvent(state, parsed.event, key!, {
+          offset,
+          timestamp,
+          idHash: textHash64(parsed.event.eventId),
+        });
     if (rejected !== null) {
       // Copies: the batch's buffers are far larger than one bad record.
       const copies = { key: key?.slice() ?? null, value: value?.slice() ?? null };
@@ -157,10 +179,11 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** Where a record stands in its partition, and the broker's timestamp of it. */
+/** Where a record stands in its partition, the broker's timestamp of it, and the hash of its event's id. */
 interface Place {
   readonly offset: number;
   readonly timestamp: number;
+  readonly idHash: bigint;
 }
 
 /** Gives the event to the occurrence it belongs to, or opens one. Returns why it cannot. */
@@ -177,7 +200,7 @@ function acceptEvent(
   );
   const found = belongsTo(candidates, event.time, semantics.sessionTimeoutMs);
   if (found !== null) {
-    if (found.eventIds.has(event.eventId)) {
+    if (found.eventIds.has(place.idHash)) {
       state.duplicates++;
       noteTime(state, event.time);
       return null;
@@ -194,11 +217,7 @@ function acceptEvent(
         detail: `Its session ended with ${found.events.length} events, the most one may have.`,
       };
     }
-    if (capped === null) {
-      return found.sealed
-        ? { reason: "late", detail: "Its session was finished and committed before the event arrived." }
-        : join(state, found, event, place);
-    }
+    if (capped === null) return join(state, found, event, place);
   }
   const { watermark } = state;
   if (
@@ -251,29 +270,37 @@ function open(state: PartitionState, event: AcceptedEvent, key: Uint8Array, plac
     events: [],
     eventIds: new Set(),
     closed: null,
-    sealed: false,
+    rowEpoch: null,
+    revision: 0,
+    amended: 0,
   };
   remember(state, occurrence);
   state.openSessions++;
   return join(state, occurrence, event, place);
 }
 
-/** Puts an occurrence into the state; occurrences of one id stay in the order of their first offset. */
+/** Puts an occurrence into the state, with what it means for a revision; occurrences of one id stay in the order of their first offset. */
 export function remember(state: PartitionState, occurrence: Occurrence): void {
   const known = state.occurrences.get(occurrence.sessionId);
   if (known === undefined) state.occurrences.set(occurrence.sessionId, [occurrence]);
   else known.push(occurrence);
+  if (occurrence.amended > 0) state.pending.add(occurrence);
 }
 
 function join(state: PartitionState, occurrence: Occurrence, event: AcceptedEvent, place: Place): null {
-  const { offset, timestamp } = place;
-  occurrence.events.push({ event, offset });
-  occurrence.eventIds.add(event.eventId);
+  const { offset, timestamp, idHash } = place;
+  const { eventId: _, ...kept } = event;
+  occurrence.events.push({ event: kept, offset, idHash });
+  occurrence.eventIds.add(idHash);
   occurrence.lastOffset = offset;
   occurrence.start = Math.min(occurrence.start, event.time);
   occurrence.end = Math.max(occurrence.end, event.time);
   state.held++;
   noteTime(state, event.time);
+  if (occurrence.rowEpoch !== null) {
+    occurrence.amended++;
+    state.pending.add(occurrence);
+  }
   if (event.eventType === "session_end" && occurrence.closed === null) {
     close(state, occurrence, "session_end");
     state.closingTimes.push(timestamp);
@@ -292,8 +319,8 @@ function close(state: PartitionState, occurrence: Occurrence, reason: CloseReaso
 }
 
 /**
- * Closes an epoch in the partition: closes by the watermark, close-open, then forget. The finished sessions leave with
- * the seal, and stay remembered.
+ * Closes an epoch in the partition: closes by the watermark, close-open, revisions, then forget. The finished sessions
+ * leave with the seal, and stay remembered.
  */
 export function sealPartition(state: PartitionState, barrier: PartitionBarrier): PartitionSeal {
   state.watermark = barrier.watermark;
@@ -301,8 +328,16 @@ export function sealPartition(state: PartitionState, barrier: PartitionBarrier):
   const { finished, deadLetters, closingTimes, records, duplicates } = state;
   let inSessions = 0;
   for (const occurrence of finished) {
-    occurrence.sealed = true;
+    occurrence.rowEpoch = barrier.epoch;
     inSessions += occurrence.events.length;
+  }
+  const revised: Revised[] = [];
+  if (barrier.revise) {
+    for (const occurrence of state.pending) {
+      inSessions += occurrence.amended;
+      revised.push(revise(occurrence, barrier.epoch));
+    }
+    state.pending.clear();
   }
   state.held -= inSessions;
   state.finished = [];
@@ -312,8 +347,19 @@ export function sealPartition(state: PartitionState, barrier: PartitionBarrier):
   state.duplicates = 0;
   if (barrier.forgetBefore !== null) forget(state, barrier.forgetBefore);
   const { held, openSessions, latestEventTime } = state;
-  const counts = { records, duplicates, deadLetters: deadLetters.length, inSessions, held, openSessions };
-  return { barrier, finished, deadLetters, closingTimes, counts, latestEventTime };
+  const [pendingRevisions, letters] = [state.pending.size, deadLetters.length];
+  const books = { records, duplicates, deadLetters: letters, inSessions, held };
+  const counts = { ...books, openSessions, pendingRevisions };
+  return { barrier, finished, revised, deadLetters, closingTimes, counts, latestEventTime };
+}
+
+/** The session's row leaves again, with all that it holds now. */
+function revise(occurrence: Occurrence, epoch: number): Revised {
+  const replacesEpoch = occurrence.rowEpoch!;
+  occurrence.rowEpoch = epoch;
+  occurrence.revision++;
+  occurrence.amended = 0;
+  return { occurrence, replacesEpoch };
 }
 
 /** Closes every open occurrence that the barrier ends, with the reason that ended it first. */
@@ -332,41 +378,16 @@ function closeByBarrier(state: PartitionState, barrier: PartitionBarrier): void 
   }
 }
 
-/** Forgets the finished sessions that no event in time can reach any more. */
+/** Forgets the finished sessions that no event in time can reach any more, unless a revision is pending. */
 function forget(state: PartitionState, before: number): void {
   const { sessionTimeoutMs } = state.semantics;
   for (const [sessionId, occurrences] of state.occurrences) {
-    const kept = occurrences.filter(({ closed, end }) => {
-      if (closed === null) return true;
+    const kept = occurrences.filter(({ closed, end, amended }) => {
+      if (closed === null || amended > 0) return true;
       const reach = closed === "timeout" || closed === "idle" ? end + sessionTimeoutMs : end;
       return reach >= before;
     });
     if (kept.length === 0) state.occurrences.delete(sessionId);
     else if (kept.length < occurrences.length) state.occurrences.set(sessionId, kept);
   }
-}
-
-/** A finished session's row. */
-export function sessionRow(occurrence: Occurrence, barrier: PartitionBarrier): Cell[] {
-  const ordered = [...occurrence.events]
-    .sort((a, b) => a.event.time - b.event.time || a.offset - b.offset)
-    .map(({ event }) => event);
-  return reduceSession(ordered, {
-    closeReason: occurrence.closed!,
-    sourcePartition: barrier.partition,
-    firstOffset: occurrence.firstOffset,
-    lastOffset: occurrence.lastOffset,
-    revision: 0,
-    createdAt: barrier.clock,
-    batchId: barrier.epoch,
-  });
-}
-
-/** The rows of several seals, in no particular order. */
-export function sessionRows(seals: readonly PartitionSeal[]): ColumnBatchBuilder {
-  const builder = new ColumnBatchBuilder(SESSION_KINDS);
-  for (const { barrier, finished } of seals) {
-    for (const occurrence of finished) builder.push(sessionRow(occurrence, barrier));
-  }
-  return builder;
 }

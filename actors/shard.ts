@@ -30,7 +30,12 @@ function scramble(block: number): number {
   return Math.imul(mixed << 15 | mixed >>> 17, 0x1b873593);
 }
 
+/** What decides a key's shard for every number of shards; checkpoints hold it. */
+export function routingHash(key: Uint8Array): number {
+  return murmur3(key, SEED);
+}
+
 /** The shard of a record's key, 0 ≤ shard < `shards`; records without a key go to shard 0. */
 export function shardOf(key: Uint8Array | null, shards: number): number {
-  return key === null ? 0 : murmur3(key, SEED) % shards;
+  return key === null ? 0 : routingHash(key) % shards;
 }

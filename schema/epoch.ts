@@ -2,7 +2,7 @@
 import type { DeadLetterReason } from "./user_event.ts";
 
 /** Which meaning of the records and barriers the code has; a replay needs the same (ARCHITECTURE.md, "Restart"). */
-export const SEMANTICS_VERSION = 1;
+export const SEMANTICS_VERSION = 2;
 
 /** Why an epoch was closed. */
 export type EpochCloseReason = "interval" | "size" | "end" | "drain";
@@ -28,6 +28,8 @@ export interface PartitionBarrier {
   readonly forgetBefore: number | null;
   /** Close what is open, with reason `drain`. */
   readonly closeOpen: boolean;
+  /** Bring out every pending revision. Barriers recorded under semantics version 1 lack it: there were none. */
+  readonly revise: boolean;
   /** The last record before the barrier, to recognize the topic by; null where the partition has had none. */
   readonly lastRecord: RecordMark | null;
 }
@@ -41,11 +43,11 @@ export interface RecordMark {
 /** Counts of records: `consumed = inSessions + duplicates + deadLetters + held`, in every commit. */
 export interface Ledger {
   readonly consumed: number;
-  /** In committed sessions. */
+  /** In committed sessions, as they are after their newest revision. */
   readonly inSessions: number;
   readonly duplicates: number;
   readonly deadLetters: number;
-  /** In open sessions. */
+  /** In open sessions, or waiting for a revision. */
   readonly held: number;
 }
 
@@ -65,10 +67,17 @@ export interface EpochRecord {
   readonly epoch: number;
   readonly closedBy: EpochCloseReason;
   readonly semanticsVersion: number;
-  /** Rows committed. */
+  /** Sessions committed for the first time. */
   readonly rows: number;
+  /** Rows that replace committed ones. Absent in commits under semantics version 1. */
+  readonly revisions: number;
   readonly deadLetterFile: string | null;
   readonly deadLetters: Partial<Record<DeadLetterReason, number>>;
+  /**
+   * Partitions that the topic had when the pipeline began: they are read from their logs' starts, those that were added
+   * later from 0. Commits of early versions lack it.
+   */
+  readonly firstPartitions?: number;
   readonly partitions: readonly PartitionRecord[];
   /** The settings that decide what the state becomes. */
   readonly semantics: SessionSemantics;

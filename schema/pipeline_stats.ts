@@ -33,7 +33,7 @@ export interface SessionActorStats {
   readonly actor: "session";
   readonly shard: number;
   readonly openSessions: number;
-  /** Events of open sessions, and of finished ones until their epoch's barrier. */
+  /** Events of open sessions, of finished ones until their epoch's barrier, and those that wait for a revision. */
   readonly heldEvents: number;
   /** Estimate: `heldEvents` × the mean size of the records taken in; null before the first. */
   readonly heldBytes: number | null;
@@ -88,6 +88,8 @@ export interface CoordinatorStats {
   /** Records in committed epochs: in sessions, duplicates, dead letters and what is held together. */
   readonly consumed: number;
   readonly sessions: number;
+  /** Rows of committed sessions that late events replaced. */
+  readonly revisions: number;
   readonly duplicates: number;
   readonly deadLetters: Readonly<Partial<Record<DeadLetterReason, number>>>;
   /** The same two counts over the epochs that were committed in the last five minutes. */

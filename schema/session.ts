@@ -4,7 +4,7 @@
  */
 import type { Cell, ColumnKind, PageEvent, ValueOfKind } from "./column_batch.ts";
 import { PAGE_EVENTS_LISTED_MAX } from "./limits.ts";
-import type { AcceptedEvent, EventType, TextField } from "./user_event.ts";
+import type { EventType, SessionEvent, TextField } from "./user_event.ts";
 
 /** Why a session is finished. */
 export const CLOSE_REASONS = ["session_end", "timeout", "idle", "cap", "drain"] as const;
@@ -28,7 +28,7 @@ export interface SessionFacts {
 
 /** How a column's value comes from the session's events, which are in the order (event time, offset). */
 export type Fold<K extends ColumnKind> = (
-  events: readonly AcceptedEvent[],
+  events: readonly SessionEvent[],
   facts: SessionFacts,
 ) => ValueOfKind[K];
 
@@ -92,8 +92,8 @@ function distinct(values: Iterable<string | null>): string[] {
 }
 
 /** Page events: `article_view` and `navigation` events that have a `page_url`. */
-function pageEvents(events: readonly AcceptedEvent[]): (AcceptedEvent & { readonly page_url: string })[] {
-  return events.filter((event): event is AcceptedEvent & { readonly page_url: string } =>
+function pageEvents(events: readonly SessionEvent[]): (SessionEvent & { readonly page_url: string })[] {
+  return events.filter((event): event is SessionEvent & { readonly page_url: string } =>
     event.page_url !== null && (event.eventType === "article_view" || event.eventType === "navigation")
   );
 }
@@ -101,7 +101,7 @@ function pageEvents(events: readonly AcceptedEvent[]): (AcceptedEvent & { readon
 const categories: Fold<"list_utf8"> = (events) => distinct(events.map((event) => event.category));
 
 /** The articles viewed, in order of first view; each has its first non-empty title, or "" where none is known. */
-function articles(events: readonly AcceptedEvent[]): Map<string, string> {
+function articles(events: readonly SessionEvent[]): Map<string, string> {
   const titles = new Map<string, string>();
   for (const { eventType, article_id, page_title } of events) {
     if (eventType !== "article_view" || article_id === null) continue;
@@ -110,8 +110,8 @@ function articles(events: readonly AcceptedEvent[]): Map<string, string> {
   return titles;
 }
 
-const firstEvent = (events: readonly AcceptedEvent[]) => events[0]!;
-const lastEvent = (events: readonly AcceptedEvent[]) => events[events.length - 1]!;
+const firstEvent = (events: readonly SessionEvent[]) => events[0]!;
+const lastEvent = (events: readonly SessionEvent[]) => events[events.length - 1]!;
 
 /** The table: order here is the order of columns everywhere. */
 export const SESSION_COLUMNS: readonly SessionColumn[] = [
@@ -202,6 +202,12 @@ export const SESSION_COLUMNS: readonly SessionColumn[] = [
 /** The kinds of {@linkcode SESSION_COLUMNS}, for builders. */
 export const SESSION_KINDS: readonly ColumnKind[] = SESSION_COLUMNS.map(({ kind }) => kind);
 
+/**
+ * The kinds of a revision's row: {@linkcode SESSION_COLUMNS}, then the `batch_id` (int64) of the row that it replaces,
+ * by which the lake finds that row's file.
+ */
+export const REVISION_KINDS: readonly ColumnKind[] = [...SESSION_KINDS, "int64"];
+
 /** Where the named column stands in {@linkcode SESSION_COLUMNS}. */
 export function sessionColumnIndex(name: string): number {
   const index = SESSION_COLUMNS.findIndex((column) => column.name === name);
@@ -214,6 +220,6 @@ export function sessionColumnIndex(name: string): number {
  *
  * @param events the accepted events, ordered by event time, then offset; at least one
  */
-export function reduceSession(events: readonly AcceptedEvent[], facts: SessionFacts): Cell[] {
+export function reduceSession(events: readonly SessionEvent[], facts: SessionFacts): Cell[] {
   return SESSION_COLUMNS.map(({ fold }) => fold(events, facts));
 }

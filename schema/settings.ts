@@ -83,6 +83,12 @@ export const SETTINGS = {
     "1MiB",
     "16GiB",
   ),
+  revisionIntervalMs: duration(
+    { env: "REVISION_INTERVAL", group: PIPELINE, doc: "least time between two rewrites for late events" },
+    "1m",
+    "0ms",
+    "1d",
+  ),
   mailboxBytesMax: size(
     { env: "MAILBOX_BYTES_MAX", group: PIPELINE, doc: "bytes of events that wait for one session actor" },
     "8MiB",

@@ -90,7 +90,6 @@ export const DEAD_LETTER_REASONS = [
   "key_mismatch",
   "time_range",
   "clock_skew",
-  "late",
   "too_late",
   "cap",
 ] as const;
@@ -103,14 +102,18 @@ export interface Rejected {
   readonly detail: string;
 }
 
-/** An accepted event, with its time in epoch milliseconds. Absent, null and empty text fields are null. */
-export interface AcceptedEvent extends Readonly<Record<TextField, string | null>> {
-  readonly eventId: string;
+/** What a session keeps of an event, with its time in epoch milliseconds. Absent, null and empty text fields are null. */
+export interface SessionEvent extends Readonly<Record<TextField, string | null>> {
   readonly sessionId: string;
   readonly userId: number;
   readonly eventType: EventType;
   /** Event time, epoch milliseconds (finer digits of an RFC 3339 time are cut off). */
   readonly time: number;
+}
+
+/** An accepted event. */
+export interface AcceptedEvent extends SessionEvent {
+  readonly eventId: string;
 }
 
 export type ParsedEvent = { readonly event: AcceptedEvent } | { readonly rejected: Rejected };

@@ -47,7 +47,10 @@ export interface PartitionAdvance {
 
 /** One commit of the pipeline. */
 export interface LakeCommit {
+  /** The rows of the sessions that it adds. */
   readonly files: readonly StagedFile[];
+  /** Rows (REVISION_KINDS) that replace those of the same session in the table, in commit order. */
+  readonly revisions: ColumnBatch;
   readonly advances: readonly PartitionAdvance[];
   readonly record: EpochRecord;
   /** Wall clock, epoch milliseconds. */
@@ -73,6 +76,8 @@ export interface LakeState {
   readonly version: number;
   /** The highest epoch committed by the pipeline; 0 where there is none. */
   readonly lastEpoch: number;
+  /** Partitions that the topic had when the pipeline began; null before its first commit, and where it did not say. */
+  readonly firstPartitions: number | null;
   readonly positions: readonly PartitionPosition[];
 }
 
@@ -94,6 +99,8 @@ export interface VersionChanges {
 export interface Lake {
   /** Creates the table where it is missing, and reads its newest version. */
   open(): Promise<LakeState>;
+  /** Reads how the log stands now. */
+  state(): Promise<LakeState>;
   /** Writes the rows, which are in commit order, as one Parquet file for each `session_date`. */
   stage(epoch: number, rows: ColumnBatch): Promise<readonly StagedFile[]>;
   /** Writes the epoch's dead letters as one file; returns its key. */

@@ -129,7 +129,7 @@ const SESSIONS: readonly ScalarMetric[] = [
   gauge("sessionary_open_sessions", "Sessions that are open.", ["shard"], perShard((s) => s.openSessions)),
   gauge(
     "sessionary_held_events",
-    "Events of open sessions, and of finished ones until their epoch's barrier.",
+    "Events of open sessions, of finished ones until their epoch's barrier, and those that wait for a revision.",
     ["shard"],
     perShard((s) => s.heldEvents),
   ),
@@ -144,6 +144,12 @@ const SESSIONS: readonly ScalarMetric[] = [
 const EPOCHS: readonly ScalarMetric[] = [
   counter("sessionary_events_total", "Records in committed epochs.", [], one((s) => s.consumed)),
   counter("sessionary_sessions_total", "Sessions committed to the lake.", [], one((s) => s.sessions)),
+  counter(
+    "sessionary_revisions_total",
+    "Rows of committed sessions that late events replaced.",
+    [],
+    one((s) => s.revisions),
+  ),
   counter("sessionary_duplicates_total", "Events that repeated an event id.", [], one((s) => s.duplicates)),
   counter(
     "sessionary_dead_letters_total",

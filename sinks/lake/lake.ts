@@ -96,6 +96,7 @@ class StoredLake implements DeltaLake {
   readonly #log: DeltaLog;
   readonly #table: DeltaTable;
   #highestEpoch = 0;
+  #firstPartitions: number | null = null;
   /** The UUIDs of commits that failed, by their content: one that is tried again may be in the log already. */
   readonly #failedTxnIds = new Map<string, string>();
 
@@ -122,12 +123,11 @@ class StoredLake implements DeltaLake {
     for await (const commit of this.#newestFirst(snapshot.version)) {
       if (this.#noteEpoch(commit)) break;
     }
-    return {
-      tableId: snapshot.metaData.id,
-      version: snapshot.version,
-      lastEpoch: this.#highestEpoch,
-      positions: positionsIn(snapshot, this.#owner),
-    };
+    return this.#stateOf(snapshot);
+  }
+
+  async state(): Promise<LakeState> {
+    return this.#stateOf(await this.#table.refresh());
   }
 
   stage(epoch: number, rows: ColumnBatch): Promise<readonly StagedFile[]> {
@@ -272,12 +272,23 @@ class StoredLake implements DeltaLake {
     return takeRows(DEAD_LETTER_KINDS, parts, selection);
   }
 
-  /** Keeps the pipeline's highest epoch; false for commits of others. */
+  #stateOf(snapshot: Snapshot): LakeState {
+    return {
+      tableId: snapshot.metaData.id,
+      version: snapshot.version,
+      lastEpoch: this.#highestEpoch,
+      firstPartitions: this.#firstPartitions,
+      positions: positionsIn(snapshot, this.#owner),
+    };
+  }
+
+  /** Keeps what commits of the pipeline say of the whole of it; false for commits of others. */
   #noteEpoch(commit: Commit): boolean {
     const record = ownRecord(this.#owner, commit);
     if (record === null) return false;
     const highest = commitInfoOf(commit.actions).sessionaryHighestEpoch ?? record.epoch;
     this.#highestEpoch = Math.max(this.#highestEpoch, highest, record.epoch);
+    this.#firstPartitions ??= record.firstPartitions ?? null;
     return true;
   }
 

@@ -21,7 +21,10 @@ function next(
       lastRecord: null,
       ...progress,
     },
-    { epoch: 9, clock: T0, latestEventTime: null, idleness: true, closeOpen: false, ...request },
+    {
+      ...{ epoch: 9, clock: T0, latestEventTime: null, idleness: true, closeOpen: false },
+      ...{ revise: false, final: false, ...request },
+    },
     SEMANTICS,
   );
 }
@@ -116,6 +119,14 @@ Deno.test("closing what is open is asked of a partition once, also where no reco
   assertEquals(next({ last: barrier, position: 101, records: 1 })?.closeOpen, false);
 });
 
+Deno.test("revisions that are due get a barrier of their own, and at the end every partition's newest records do", () => {
+  const due = next({ last: LAST }, { revise: true });
+  assertEquals([due?.revise, due?.from, due?.to, due?.watermark], [true, 100, 100, T0]);
+  assertEquals(next({ last: LAST }, { final: true }), null);
+  assertEquals(next({ last: LAST, position: 101, records: 1 }, { final: true })?.revise, true);
+  assertEquals(next({ last: LAST, position: 101, records: 1 })?.revise, false);
+});
+
 Deno.test("a barrier carries the mark of the last record", () => {
   const lastRecord = { offset: 7, crc32: 1234 };
   assertEquals(next({ records: 1, position: 8, lastRecord })?.lastRecord, lastRecord);
@@ -128,6 +139,7 @@ const anyStep = fc.record({
   clock: fc.integer({ min: T0, max: T0 + 200 * MINUTE }),
   latest: fc.option(fc.integer({ min: T0 - 60 * MINUTE, max: T0 + 60 * MINUTE }), { nil: null }),
   closeOpen: fc.boolean(),
+  revise: fc.boolean(),
 });
 
 Deno.test("over any sequence barriers chain, watermarks and clocks only grow, and idleness keeps its bound", () => {
@@ -135,16 +147,17 @@ Deno.test("over any sequence barriers chain, watermarks and clocks only grow, an
     let last: PartitionBarrier | null = null;
     let position = start;
     let latestEventTime: number | null = null;
-    for (const { records, gap, atEnd, clock, latest, closeOpen } of steps) {
+    for (const { records, gap, atEnd, clock, latest, closeOpen, revise } of steps) {
       position += records + (records > 0 ? gap : 0);
       if (latest !== null) latestEventTime = Math.max(latest, latestEventTime ?? latest);
       const barrier: PartitionBarrier | null = next({ last, start, position, records, atEnd }, {
         clock,
         latestEventTime,
         closeOpen,
+        revise,
       });
       if (barrier === null) {
-        assertEquals(records, 0);
+        assertEquals([records, revise], [0, false]);
         continue;
       }
       assertEquals([barrier.number, barrier.from, barrier.to], [

@@ -8,9 +8,9 @@ import {
   type Occurrence,
   type PartitionState,
   sealPartition,
-  sessionRow,
 } from "../../actors/sessionizer.ts";
-import { shardOf } from "../../actors/shard.ts";
+import { sessionRow } from "../../actors/session_rows.ts";
+import { routingHash } from "../../actors/shard.ts";
 import type { PartitionBarrier } from "../../schema/epoch.ts";
 import { AssertionError } from "../../schema/errors.ts";
 import { EVENT_TYPES } from "../../schema/user_event.ts";
@@ -58,7 +58,7 @@ function stateAfter(records: readonly ProducedRecord[], barrier: PartitionBarrie
 }
 
 /** Restored at the barrier, but for what a start message brings. */
-function restored(from: PartitionState, isMine: (key: Uint8Array) => boolean = () => true): PartitionState {
+function restored(from: PartitionState, isMine: (keyHash: number) => boolean = () => true): PartitionState {
   const state = emptyPartition(0, TRUSTING);
   state.latestEventTime = from.latestEventTime;
   state.watermark = from.watermark;
@@ -70,11 +70,21 @@ function occurrencesOf(state: PartitionState): Occurrence[] {
   return [...state.occurrences.values()].flat().sort((a, b) => a.firstOffset - b.firstOffset);
 }
 
-Deno.test("a restored state is the state that was encoded", () => {
-  fc.assert(fc.property(anyRecords, fc.integer({ min: 0, max: 180 }), (records, minutes) => {
-    const state = stateAfter(records, barrierAt(minutes));
-    assertEquals(restored(state), state);
-  }));
+Deno.test("a restored state is the state that was encoded, pending revisions included", () => {
+  fc.assert(
+    fc.property(anyRecords, anyRecords, fc.integer({ min: 0, max: 180 }), fc.boolean(), (
+      records,
+      more,
+      minutes,
+      revise,
+    ) => {
+      const state = stateAfter(records, barrierAt(minutes));
+      assertEquals(restored(state), state);
+      accept(state, batchAt(1_000, more));
+      sealPartition(state, barrierAt(minutes, { number: 2, epoch: 2, revise }));
+      assertEquals(restored(state), state);
+    }),
+  );
 });
 
 Deno.test("restored over any number of shards, every occurrence lives on in one, and the rows to come are the same", () => {
@@ -88,19 +98,20 @@ Deno.test("restored over any number of shards, every occurrence lives on in one,
       const whole = stateAfter(before, barrierAt(minutes));
       const parts = Array.from(
         { length: shards },
-        (_, shard) => restored(whole, (key) => shardOf(key, shards) === shard),
+        (_, shard) => restored(whole, (keyHash) => keyHash % shards === shard),
       );
       assertEquals(parts.flatMap(occurrencesOf).length, occurrencesOf(whole).length);
       assertEquals(parts.reduce((sum, { held }) => sum + held, 0), whole.held);
       assertEquals(parts.reduce((sum, { openSessions }) => sum + openSessions, 0), whole.openSessions);
       const later = batchAt(1000, after);
       const split = splitByShard(later, 0, later.count, shards);
-      const barrier = barrierAt(minutes + 60, { number: 2, closeOpen: true });
+      const barrier = barrierAt(minutes + 60, { number: 2, closeOpen: true, revise: true });
       const rows = (state: PartitionState, batch: RecordBatch | null) => {
         accept(state, batch);
-        const { finished, deadLetters, counts } = sealPartition(state, barrier);
+        const { finished, revised, deadLetters, counts } = sealPartition(state, barrier);
+        const sealed = [...finished, ...revised.map(({ occurrence }) => occurrence)];
         return {
-          rows: finished.map((occurrence) =>
+          rows: sealed.map((occurrence) =>
             [occurrence.firstOffset, sessionRow(occurrence, barrier)] as const
           ),
           letters: deadLetters.map(({ offset, reason }) => [offset, reason] as const),
@@ -119,19 +130,30 @@ Deno.test("restored over any number of shards, every occurrence lives on in one,
 
 Deno.test("a key that is not the session id is kept, and decides the shard", () => {
   const state = stateAfter([{ key: encoder.encode("user-9"), value: eventBytes() }], barrierAt(0));
-  const [occurrence] = occurrencesOf(restored(state, (key) => new TextDecoder().decode(key) === "user-9"));
+  const hashIs = (text: string) => (keyHash: number) => keyHash === routingHash(encoder.encode(text));
+  const [occurrence] = occurrencesOf(restored(state, hashIs("user-9")));
   assertEquals(occurrence?.key, encoder.encode("user-9"));
-  assertEquals(occurrencesOf(restored(state, (key) => new TextDecoder().decode(key) === "s1")), []);
+  assertEquals(occurrencesOf(restored(state, hashIs("s1"))), []);
 });
 
-Deno.test("a finished session that is remembered takes no event in after a restore either", () => {
+Deno.test("a finished session that is remembered takes a late event in after a restore, and a pending revision stays one", () => {
   const end = { key: encoder.encode("s1"), value: eventBytes({ event_type: "session_end" }) };
-  const state = restored(stateAfter([end], barrierAt(0)));
-  accept(state, batchAt(101, [{ key: end.key, value: eventBytes({ event_id: "e2", timestamp: T0 - 1 }) }]));
-  assertEquals(state.deadLetters.map(({ reason }) => reason), ["late"]);
+  const late = (id: string) => ({ key: end.key, value: eventBytes({ event_id: id, timestamp: T0 - 1 }) });
+  const before = stateAfter([end], barrierAt(0, { epoch: 7 }));
+  accept(before, batchAt(101, [late("e2")]));
+  sealPartition(before, barrierAt(0, { number: 2, epoch: 8 }));
+  const state = restored(before);
+  assertEquals([state.pending.size, state.held, state.openSessions], [1, 1, 0]);
+  accept(state, batchAt(102, [late("e3")]));
+  const { revised, counts } = sealPartition(state, barrierAt(0, { number: 3, epoch: 9, revise: true }));
+  assertEquals(revised.map(({ replacesEpoch, occurrence }) => [replacesEpoch, occurrence.revision]), [[
+    7,
+    1,
+  ]]);
+  assertEquals([counts.inSessions, counts.held], [2, 0]);
 });
 
-Deno.test("nothing is nothing, and the lines of several parts may be joined", () => {
+Deno.test("nothing is nothing, and several parts may be joined", () => {
   assertEquals(encodeOccurrences(emptyPartition(0, TRUSTING)).length, 0);
   const record = (id: string) => ({ key: encoder.encode(id), value: eventBytes({ session_id: id }) });
   const [a, b] = ["s1", "s2"].map((id) => encodeOccurrences(stateAfter([record(id)], barrierAt(0))));

@@ -1,13 +1,14 @@
 /** How epochs come to an end: by a drain, or at the end of a bounded run. */
 import { assert, assertEquals } from "@std/assert";
-import { type EpochEvent, transition } from "../../actors/epoch.ts";
+import { transition } from "../../actors/epoch.ts";
+import type { EpochEvent } from "../../actors/epoch_state.ts";
 import { EpochWorld } from "../support/epoch_world.ts";
 import { MINUTE, SEMANTICS, T0 } from "../support/records.ts";
 
-const TICK: EpochEvent = { type: "tick" };
+const TICK: EpochEvent = { type: "tick", at: 0 };
 const DRAIN: EpochEvent = { type: "drain" };
 const END: EpochEvent = { type: "end_reached" };
-const FULL: EpochEvent = { type: "full" };
+const FULL: EpochEvent = { type: "full", at: 0 };
 
 /** A bounded world, so that idleness posts nothing between records. */
 function world(options: Partial<ConstructorParameters<typeof EpochWorld>[0]> = {}): EpochWorld {
@@ -93,7 +94,7 @@ Deno.test("Ctrl-C during a bounded run's end leaves open what is open", () => {
   const w = world({ closeOpenAtEnd: true });
   for (let i = 0; i < 9; i++) arriveOne(w);
   w.send(END);
-  w.close();
+  w.command();
   w.send(DRAIN);
   w.finish();
   assertEquals(w.settled, 1);

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Epoch } from "../../actors/epoch.ts";
+import type { Epoch } from "../../actors/epoch_state.ts";
 import { EpochReporter } from "../../actors/epoch_reporter.ts";
 import type { ActorReport } from "../../actors/protocol.ts";
 import { FakeClock, turns } from "../support/fake_clock.ts";
@@ -7,7 +7,7 @@ import { FakeClock, turns } from "../support/fake_clock.ts";
 const EPOCH = { number: 7, closedBy: "interval", records: 50, openSessions: 3 } as Epoch;
 
 function facts(sessions: number) {
-  return { epoch: EPOCH, version: 9, sessions, deadLetters: 1, commitMs: 4 };
+  return { epoch: EPOCH, version: 9, sessions, revisions: 0, deadLetters: 1, commitMs: 4 };
 }
 
 Deno.test("an epoch is reported when its insert is done, and without it when ClickHouse lags; the sum counts both", async () => {

@@ -1,34 +1,29 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { crc32 } from "node:zlib";
 import type { ShardMessage } from "../../actors/protocol.ts";
 import { shardOf } from "../../actors/shard.ts";
 import type { PartitionBarrier } from "../../schema/epoch.ts";
 import { SourceError } from "../../schema/errors.ts";
-import { keyAt, type ProducedRecord } from "../../sources/source.ts";
+import { keyAt } from "../../sources/source.ts";
 import { turns } from "../support/fake_clock.ts";
 import { FakeSource } from "../support/fake_source.ts";
-import { IngestWorld, recordsOf, startOf } from "../support/ingest_world.ts";
-import { barrierOf, MINUTE, SEMANTICS, T0 } from "../support/records.ts";
-
-function sourceOf(...counts: readonly number[]): FakeSource {
-  const source = new FakeSource(counts.length);
-  counts.forEach((count, partition) => source.append(partition, recordsOf(count)));
-  return source;
-}
-
-const everyOffset = (partition: number, from: number, to: number) =>
-  Array.from({ length: to - from }, (_, i) => `${partition}:${from + i}`);
-
-const markOf = ({ key, value }: ProducedRecord, offset: number) => ({
-  offset,
-  crc32: crc32(value!, crc32(key!)),
-});
+import {
+  barriersAt,
+  everyOffset,
+  IngestWorld,
+  markOf,
+  recordsOf,
+  replayOf,
+  sourceOf,
+  startOf,
+} from "../support/ingest_world.ts";
+import { MINUTE, SEMANTICS, T0 } from "../support/records.ts";
 
 Deno.test("ingest reports what the source holds, and reads only what it is assigned", async () => {
   const source = sourceOf(4, 5);
   await using w = new IngestWorld(source);
-  await w.until("the ranges are told", () => w.has("ranges"));
-  assertEquals(w.reports, [{ type: "ranges", ranges: await source.ranges() }]);
+  await w.until("the assignment is told", () => w.has("assigned"));
+  const partitions = [0, 1].map((partition) => ({ partition, assignment: partition + 1 }));
+  assertEquals(w.reports, [{ type: "assigned", partitions, ranges: await source.ranges() }]);
   w.assign(startOf(1));
   await w.untilRouted(5);
   assertEquals(w.routed().sort(), everyOffset(1, 0, 5));
@@ -143,7 +138,7 @@ Deno.test("the last close stops reading: what is appended afterwards is not rout
 Deno.test("a bounded run ends at what the log held when it started", async () => {
   const source = sourceOf(10, 4, 0);
   await using w = new IngestWorld(source, { mode: { untilEnd: true } });
-  await w.until("the ranges are told", () => w.has("ranges"));
+  await w.until("the assignment is told", () => w.has("assigned"));
   source.append(0, recordsOf(7, 10));
   source.append(2, recordsOf(1));
   w.assign(startOf(0), startOf(1), startOf(2));
@@ -206,17 +201,6 @@ Deno.test("an idle partition's clock runs, but not on what was known before read
   const waited = (await w.close({ latest })).find(({ partition }) => partition === 1);
   assertEquals([waited?.idleSince, waited?.watermark], [null, delayed + 3 * MINUTE]);
 });
-
-/** Barriers at these offsets, the first from 0, the last with the mark of the record before it. */
-function barriersAt(records: readonly ProducedRecord[], ...ends: readonly number[]): PartitionBarrier[] {
-  return ends.map((to, i) => {
-    const lastRecord = to === 0 ? null : markOf(records[to - 1]!, to - 1);
-    return barrierOf({ number: i + 1, epoch: i + 1, from: ends[i - 1] ?? 0, to, lastRecord, clock: T0 + i });
-  });
-}
-
-const replayOf = (barriers: readonly PartitionBarrier[]) =>
-  barriers.map((barrier) => ({ barrier, semantics: { ...SEMANTICS, sessionTimeoutMs: barrier.number } }));
 
 /** What one shard got, in short: records by offset, barriers by number, settings by their timeout. */
 function story(messages: readonly ShardMessage[]): string[] {
@@ -341,7 +325,7 @@ Deno.test("a topic that is not keyed by session id is refused before anything is
   const source = new FakeSource(1);
   source.append(0, byUser);
   await using refused = new IngestWorld(new FakeSource(1, 100));
-  await refused.until("the ranges are told", () => refused.has("ranges"));
+  await refused.until("the assignment is told", () => refused.has("assigned"));
   const wide = new FakeSource(1, 100);
   wide.append(0, byUser);
   await using w = new IngestWorld(wide);

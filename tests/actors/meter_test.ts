@@ -22,8 +22,9 @@ const COMMIT = {
   consumed: 10,
   duplicates: 1,
   sessions: 2,
+  revisions: 1,
   bytes: 500,
-  deadLetters: { late: 1 },
+  deadLetters: { too_late: 1 },
   conflicts: 0,
 };
 
@@ -36,12 +37,13 @@ Deno.test("a histogram counts a value at its bound below it, and what is above a
 Deno.test("commits add up, and dead letters by reason", () => {
   const meter = new Meter({ now: () => 7 });
   meter.committed(COMMIT);
-  meter.committed({ ...COMMIT, deadLetters: { late: 2, cap: 1 }, conflicts: 3 });
+  meter.committed({ ...COMMIT, deadLetters: { too_late: 2, cap: 1 }, conflicts: 3 });
   const stats = meter.stats(GAUGES);
   assertEquals([stats.consumed, stats.duplicates, stats.sessions, stats.commits], [20, 2, 4, 2]);
+  assertEquals(stats.revisions, 2);
   assertEquals([stats.commitConflicts, stats.lastCommitMs, stats.deltaVersion], [3, 7, 3]);
-  assertEquals(stats.deadLetters, { late: 3, cap: 1 });
-  assertEquals([stats.sinks.lake.rows, stats.sinks.lake.bytes, stats.sinks.warehouse.rows], [4, 1000, 0]);
+  assertEquals(stats.deadLetters, { too_late: 3, cap: 1 });
+  assertEquals([stats.sinks.lake.rows, stats.sinks.lake.bytes, stats.sinks.warehouse.rows], [6, 1000, 0]);
 });
 
 Deno.test("data quality forgets what was committed more than five minutes ago", () => {

@@ -37,6 +37,7 @@ function commit(
     closedBy: "interval",
     semanticsVersion: SEMANTICS_VERSION,
     rows: 0,
+    revisions: 0,
     deadLetterFile: null,
     deadLetters: {},
     partitions,
@@ -65,11 +66,19 @@ interface World {
   readonly ranges?: readonly PartitionRange[];
   /** What the log's `txn`s say, where that is not what the commits say. */
   readonly positions?: LakeState["positions"];
+  readonly firstPartitions?: number;
+  /** Where the log was seen to stand, where that is not its newest commit. */
+  readonly version?: number;
+  /** What came to this instance, where that is not everything. */
+  readonly assigned?: readonly number[];
 }
 
 const range = (partition: number, start = 0, end = 100): PartitionRange => ({ partition, start, end });
 
-function plan({ commits = [], checkpoints = [], ranges = [range(0)], positions }: World) {
+async function plan(
+  { commits = [], checkpoints = [], ranges = [range(0)], positions, firstPartitions, version, assigned }:
+    World,
+) {
   const newest = new Map(
     commits.flatMap(({ record }) => record.partitions).map(({ barrier: { partition, to, number } }) => [
       partition,
@@ -78,11 +87,12 @@ function plan({ commits = [], checkpoints = [], ranges = [range(0)], positions }
   );
   const state: LakeState = {
     tableId: "table",
-    version: commits.at(-1)?.version ?? 0,
+    version: version ?? commits.at(-1)?.version ?? 0,
     lastEpoch: commits.at(-1)?.record.epoch ?? 0,
+    firstPartitions: firstPartitions ?? null,
     positions: positions ?? [...newest.values()],
   };
-  return planRestart(
+  const { starts, planned, recent } = await planRestart(
     { epochsAfter: (after) => Promise.resolve(commits.filter(({ version }) => version > after)) },
     state,
     {
@@ -94,7 +104,18 @@ function plan({ commits = [], checkpoints = [], ranges = [range(0)], positions }
         ),
     },
     ranges,
+    (assigned ?? ranges.map(({ partition }) => partition)).map((partition) => ({ partition, assignment: 7 })),
   );
+  const known = <T>(of: (plan: typeof planned[number]) => T | null) =>
+    new Map(planned.flatMap((plan) => of(plan) === null ? [] : [[plan.partition, of(plan) as T] as const]));
+  const checkpointed = known(({ checkpointed }) => checkpointed || null);
+  return {
+    partitions: starts,
+    ledgers: known(({ ledger }) => ledger),
+    barriers: known(({ barrier }) => barrier),
+    checkpointed,
+    recent,
+  };
 }
 
 const numbersOf = (start: { replay: readonly { barrier: PartitionBarrier }[] }) =>
@@ -105,6 +126,7 @@ Deno.test("a pipeline without commits starts each partition at its log's start, 
   assertEquals(found.partitions.map(({ offset }) => offset), [40, 0]);
   assertEquals(found.partitions[0], {
     partition: 0,
+    assignment: 7,
     checkpoint: null,
     occurrences: new Uint8Array(),
     latestEventTime: null,
@@ -126,6 +148,7 @@ Deno.test("a partition with a checkpoint at its newest barrier goes on there and
   });
   assertEquals(partitions, [{
     partition: 0,
+    assignment: 7,
     checkpoint: barrier(0, 2),
     occurrences: LINES,
     latestEventTime: 77,
@@ -179,6 +202,33 @@ Deno.test("a partition that was added since starts at 0, also where its log begi
   });
   assertEquals(partitions.map(({ offset }) => offset), [0, 0, 0]);
   assertEquals([ledgers.has(1), ledgers.has(2)], [false, false]);
+});
+
+Deno.test("of several instances, the one that first reads a partition begins it at its log's start, if the topic had it from the first", async () => {
+  const { partitions } = await plan({
+    commits: [commit(1, { 0: 1 })],
+    firstPartitions: 2,
+    ranges: [range(0), range(1, 30), range(2, 30)],
+    assigned: [1, 2],
+  });
+  assertEquals(partitions.map(({ partition, offset }) => [partition, offset]), [[1, 30], [2, 0]]);
+});
+
+Deno.test("only the commits of the partitions that came are read, up to where the log was seen to stand", async () => {
+  const commits = [commit(1, { 0: 1, 1: 1 }), commit(2, { 1: 2 }), commit(3, { 0: 2 }), commit(4, { 0: 3 })];
+  const positions = [
+    { partition: 0, nextOffset: 20, barrierNumber: 2 },
+    { partition: 1, nextOffset: 20, barrierNumber: 2 },
+  ];
+  const { partitions, recent } = await plan({
+    commits,
+    positions,
+    version: 3,
+    ranges: [range(0), range(1)],
+    assigned: [0],
+  });
+  assertEquals(partitions.map(numbersOf), [[1, 2]]);
+  assertEquals(recent.map(({ version }) => version), [1, 3]);
 });
 
 Deno.test("barriers that are neither in a checkpoint nor in the log stop the start, and are named", async () => {

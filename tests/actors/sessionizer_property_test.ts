@@ -1,14 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { splitByShard } from "../../actors/route.ts";
-import {
-  acceptBatch,
-  emptyPartition,
-  type PartitionSeal,
-  sealPartition,
-  sessionRow,
-} from "../../actors/sessionizer.ts";
+import { acceptBatch, emptyPartition, type PartitionSeal, sealPartition } from "../../actors/sessionizer.ts";
+import { sessionRow } from "../../actors/session_rows.ts";
 import { shardOf } from "../../actors/shard.ts";
+import { textHash64 } from "../../schema/hash64.ts";
 import { recordBatchOf } from "../../sources/record_batch.ts";
 import { Bench, type Click, MINUTE, record, SEMANTICS, T0 } from "../support/sessionizer_bench.ts";
 
@@ -35,26 +31,26 @@ const clicks = fc.array(
 });
 
 /** An oracle that shares nothing with the sessionizer: cuts each id's sorted times at gaps beyond the timeout. */
-function byGaps(events: readonly (Click & { session: string })[]): string[] {
+function byGaps(events: readonly (Click & { session: string; id: string })[]): string[] {
   const sessions: string[] = [];
   for (const id of new Set(events.map(({ session }) => session))) {
     const own = events.filter(({ session }) => session === id).sort((a, b) => a.at - b.at);
     let current: typeof own = [];
     for (const event of own) {
       if (current.length > 0 && event.at - current.at(-1)!.at > SEMANTICS.sessionTimeoutMs) {
-        sessions.push(`${id}:${current.map(({ id }) => id).sort()}`);
+        sessions.push(`${id}:${current.map(({ id }) => textHash64(id)).sort()}`);
         current = [];
       }
       current.push(event);
     }
-    sessions.push(`${id}:${current.map(({ id }) => id).sort()}`);
+    sessions.push(`${id}:${current.map(({ id }) => textHash64(id)).sort()}`);
   }
   return sessions.sort();
 }
 
 function sessionsOf(seals: readonly PartitionSeal[]): string[] {
   return seals.flatMap(({ finished }) =>
-    finished.map(({ sessionId, events }) => `${sessionId}:${events.map(({ event }) => event.eventId).sort()}`)
+    finished.map(({ sessionId, events }) => `${sessionId}:${events.map(({ idHash }) => idHash).sort()}`)
   ).sort();
 }
 
@@ -113,7 +109,13 @@ Deno.test("property: the number of shards changes no row, and in every seal the 
                 idleSince: null,
                 lastRecord: null,
               },
-              ...{ eventWatermark: watermark, watermark, forgetBefore: null, closeOpen: number === 2 },
+              ...{
+                eventWatermark: watermark,
+                watermark,
+                forgetBefore: null,
+                closeOpen: number === 2,
+                revise: false,
+              },
             })
           );
           const total = (name: keyof PartitionSeal["counts"]) =>

@@ -45,6 +45,7 @@ const REPORT: EpochReport = {
   version: 1,
   closedBy: "interval",
   sessions: 2,
+  revisions: 0,
   events: 3,
   eventsPerSecond: 0.3,
   openSessions: 0,

@@ -14,6 +14,7 @@ const REPORT: EpochReport = {
   version: 12,
   closedBy: "interval",
   sessions: 7,
+  revisions: 0,
   events: 101,
   eventsPerSecond: 10.06,
   openSessions: 8,

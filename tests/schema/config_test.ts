@@ -35,6 +35,7 @@ Deno.test("Without flags and variables every setting has its documented default"
     sessionActors: 2,
     epochIntervalMs: 10_000,
     epochBytesMax: 256 * 1024 * 1024,
+    revisionIntervalMs: 60_000,
     mailboxBytesMax: 8 * 1024 * 1024,
     keyCheck: "session_id",
     sessionTimeoutMs: 30 * 60_000,

@@ -135,6 +135,7 @@ Deno.test("an idle poll waits as long as it was told, and returns as soon as the
   };
   await withLog(async (log) => {
     const source = log.source("clicks", { partitions: 1 });
+    await source.poll(1, 0);
     await source.seek(0, 0);
     assertEquals((await source.poll(1_000, 230)).batches.length, 0);
     assertEquals(slept, 230);
@@ -151,6 +152,7 @@ Deno.test("an idle poll waits as long as it was told, and returns as soon as the
 Deno.test("closing a source ends its poll", async () => {
   await withLog(async (log) => {
     const source = log.source("clicks", { partitions: 1 });
+    await source.poll(1, 0);
     await source.seek(0, 0);
     const poll = source.poll(1_000, Infinity);
     await source.close();

@@ -1,5 +1,6 @@
 /** An ingest actor over a source in memory, with real ports to shards that note what they get. */
 import { assert } from "@std/assert";
+import { crc32 } from "node:zlib";
 import { Ingest } from "../../actors/ingest.ts";
 import { batchBytes, type Channel, channel, Mailbox } from "../../actors/mailbox.ts";
 import type {
@@ -14,8 +15,8 @@ import { type Config, resolveConfig } from "../../schema/config.ts";
 import type { PartitionBarrier } from "../../schema/epoch.ts";
 import type { ProducedRecord } from "../../sources/source.ts";
 import { FakeClock, turns } from "./fake_clock.ts";
-import type { FakeSource } from "./fake_source.ts";
-import { eventBytes, SEMANTICS } from "./records.ts";
+import { FakeSource } from "./fake_source.ts";
+import { barrierOf, eventBytes, SEMANTICS, T0 } from "./records.ts";
 
 export interface IngestOptions {
   readonly shards?: number;
@@ -34,10 +35,42 @@ export function recordsOf(count: number, first = 0, padding = 0): ProducedRecord
   });
 }
 
-/** A partition's start without a past. */
+/** A topic with so many records in each partition. */
+export function sourceOf(...counts: readonly number[]): FakeSource {
+  const source = new FakeSource(counts.length);
+  counts.forEach((count, partition) => source.append(partition, recordsOf(count)));
+  return source;
+}
+
+/** `partition:offset` of the offsets `from` ≤ offset < `to`. */
+export const everyOffset = (partition: number, from: number, to: number) =>
+  Array.from({ length: to - from }, (_, i) => `${partition}:${from + i}`);
+
+/** How a barrier marks the record at `offset`. */
+export const markOf = ({ key, value }: ProducedRecord, offset: number) => ({
+  offset,
+  crc32: crc32(value!, crc32(key!)),
+});
+
+/** Barriers at these offsets, the first from 0, the last with the mark of the record before it. */
+export function barriersAt(
+  records: readonly ProducedRecord[],
+  ...ends: readonly number[]
+): PartitionBarrier[] {
+  return ends.map((to, i) => {
+    const lastRecord = to === 0 ? null : markOf(records[to - 1]!, to - 1);
+    return barrierOf({ number: i + 1, epoch: i + 1, from: ends[i - 1] ?? 0, to, lastRecord, clock: T0 + i });
+  });
+}
+
+/** Those barriers as a restart replays them, each under settings of its own. */
+export const replayOf = (barriers: readonly PartitionBarrier[]) =>
+  barriers.map((barrier) => ({ barrier, semantics: { ...SEMANTICS, sessionTimeoutMs: barrier.number } }));
+
+/** A partition's start without a past, in the first assignment of all partitions. */
 export function startOf(partition: number, fields: Partial<PartitionStart> = {}): PartitionStart {
   const nothing = { checkpoint: null, occurrences: new Uint8Array(), latestEventTime: null, replay: [] };
-  return { partition, offset: 0, ...nothing, ...fields };
+  return { partition, assignment: partition + 1, offset: 0, ...nothing, ...fields };
 }
 
 export class IngestWorld {
@@ -99,7 +132,14 @@ export class IngestWorld {
   /** Asks for a close, and returns the barriers that were posted. */
   async close(fields: Partial<CloseCommand> = {}): Promise<readonly PartitionBarrier[]> {
     const before = this.#closed().length;
-    const nothing = { latest: new Map(), closeOpen: false, checkpoint: false, stale: [], stop: false };
+    const nothing = {
+      latest: new Map(),
+      closeOpen: false,
+      revise: [],
+      checkpoint: false,
+      stale: [],
+      stop: false,
+    };
     this.send({ type: "close", epoch: before + 1, ...nothing, ...fields });
     await this.until("the close is answered", () => this.#closed().length > before);
     return this.#closed().at(-1)!.barriers;

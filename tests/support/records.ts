@@ -53,6 +53,7 @@ export function barrierOf(fields: Partial<PartitionBarrier> = {}): PartitionBarr
     idleSince: null,
     forgetBefore: null,
     closeOpen: false,
+    revise: false,
     lastRecord: null,
     ...fields,
   };

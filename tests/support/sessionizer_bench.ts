@@ -90,6 +90,7 @@ export class Bench {
       idleSince: null,
       forgetBefore: absolute === null ? null : absolute - SEMANTICS.allowedLatenessMs,
       closeOpen: false,
+      revise: false,
       lastRecord: null,
       ...more,
     });

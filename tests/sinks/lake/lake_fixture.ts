@@ -1,7 +1,7 @@
 /** Lakes, sessions and faults for the tests of the lake. */
 import { type ColumnBatch, ColumnBatchBuilder } from "../../../schema/column_batch.ts";
 import { DEAD_LETTER_KINDS, EMPTY_LEDGER, type EpochRecord } from "../../../schema/epoch.ts";
-import { reduceSession, SESSION_KINDS } from "../../../schema/session.ts";
+import { reduceSession, REVISION_KINDS, SESSION_KINDS } from "../../../schema/session.ts";
 import type { AcceptedEvent } from "../../../schema/user_event.ts";
 import { FolderStore } from "../../../sinks/lake/folder_store.ts";
 import { type DeltaLake, openDeltaLake } from "../../../sinks/lake/lake.ts";
@@ -102,14 +102,16 @@ export function epochCommit(
   advances: readonly PartitionAdvance[],
   files: readonly StagedFile[] = [],
   deadLetterFile: string | null = null,
+  revisions: ColumnBatch = new ColumnBatchBuilder(REVISION_KINDS).finish(),
 ): LakeCommit {
   const record: EpochRecord = {
     pipeline: "web",
     topic: "web_clicks",
     epoch,
     closedBy: "interval",
-    semanticsVersion: 1,
+    semanticsVersion: 2,
     rows: files.reduce((sum, { rows }) => sum + rows, 0),
+    revisions: revisions.rows,
     deadLetterFile,
     deadLetters: {},
     partitions: advances.map(({ partition, from, to, barrierNumber }) => ({
@@ -126,6 +128,7 @@ export function epochCommit(
         idleSince: null,
         forgetBefore: null,
         closeOpen: false,
+        revise: false,
         lastRecord: null,
       },
     })),
@@ -139,7 +142,7 @@ export function epochCommit(
       keyCheck: "session_id",
     },
   };
-  return { files, advances, record, timestampMs: NOW };
+  return { files, revisions, advances, record, timestampMs: NOW };
 }
 
 /** The n-th commit (from 1) of partition 0, ten offsets each, without rows. */

@@ -33,7 +33,13 @@ Deno.test("open creates the table as version 0, once", async () => {
   const store = folderStore(folder.path);
   const states = await Promise.all([lakeOn(store).open(), lakeOn(store).open(), lakeOn(store).open()]);
   assertEquals(new Set(states.map(({ tableId }) => tableId)).size, 1);
-  assertEquals(states[0], { tableId: states[0]!.tableId, version: 0, lastEpoch: 0, positions: [] });
+  assertEquals(states[0], {
+    tableId: states[0]!.tableId,
+    version: 0,
+    lastEpoch: 0,
+    firstPartitions: null,
+    positions: [],
+  });
   const [commitInfo, protocol, metaData] = await commitText(store, 0);
   assert("commitInfo" in commitInfo!);
   assertEquals(protocol, { protocol: { minReaderVersion: 1, minWriterVersion: 4 } });
@@ -162,6 +168,7 @@ Deno.test("commits across several Delta checkpoints are all there after reopenin
     tableId,
     version: 25,
     lastEpoch: 25,
+    firstPartitions: null,
     positions: [{ partition: 0, nextOffset: 250, barrierNumber: 25 }],
   });
   assertEquals(await reopened.readSessions(), everything);

@@ -16,6 +16,7 @@ function epoch(version: number, barrier: Partial<PartitionBarrier>, ledger: Part
     idleSince: null,
     forgetBefore: null,
     closeOpen: false,
+    revise: false,
     lastRecord: null,
     ...barrier,
   };
