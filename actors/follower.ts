@@ -106,19 +106,19 @@ export class Follower {
       () => lake.changes(versions),
       this.#retry("lake", "Reading the Delta log"),
     );
-    for (const { version, files, rows } of changes) {
+    for (const { version, files } of changes) {
       if (this.#stop.signal.aborted) return;
       const started = clock.monotonic();
-      const parquet = rows === 0 ? null : await retrying(
+      const payload = files.length === 0 ? null : await retrying(
         () => lake.encodeVersion(files),
         this.#retry("lake", `Reading the files of Delta version ${version}`),
       );
       await retrying(
-        () => warehouse.follow(tableId, version, rows, parquet),
+        () => warehouse.follow(tableId, version, payload),
         this.#retry("warehouse", `The ClickHouse insert of Delta version ${version}`),
       );
       const insertMs = clock.monotonic() - started;
-      if (parquet !== null) meter.inserted(rows, parquet.byteLength, insertMs);
+      if (payload !== null) meter.inserted(payload.rows, payload.parquet.byteLength, insertMs);
       this.#queue.shift()!.inserted(insertMs);
     }
   }

@@ -27,17 +27,20 @@ class World {
           this.reads.push(versions.length);
           return Promise.resolve(versions.map((version) => ({
             version,
-            files: version % 2 ? [`file-${version}`] : [],
-            rows: version % 2,
+            files: version % 2 ? [{ kind: "add" as const, path: `file-${version}`, rows: 1 }] : [],
           })));
         },
-        encodeVersion: (files) => Promise.resolve(new TextEncoder().encode(files.join())),
+        encodeVersion: (files) => {
+          const parquet = new TextEncoder().encode(files.map(({ path }) => path).join());
+          return Promise.resolve({ parquet, rows: files.length, signed: false, joined: [] });
+        },
       },
       warehouse: {
         doneVersions: () => this.down ? Promise.reject(this.down) : Promise.resolve(this.done),
-        follow: (_table, version, rows, parquet) => {
+        follow: (_table, version, payload) => {
           if (this.down) return Promise.reject(this.down);
           this.clock.time += this.insertMs;
+          const { rows = 0, parquet = null } = payload ?? {};
           this.followed.push([version, rows, parquet && new TextDecoder().decode(parquet)]);
           return Promise.resolve();
         },
