@@ -6,8 +6,8 @@ import type { ClickHouseClient } from "@clickhouse/client";
 import { type Cell, cellAt } from "../../schema/column_batch.ts";
 import { DEDUPLICATION_WINDOW } from "../../schema/limits.ts";
 import { SESSION_COLUMNS } from "../../schema/session.ts";
-import { decodeSessions } from "../../sinks/lake/session_files.ts";
 import type { ClickHouseAccess, FileInsert } from "../../sinks/warehouse/clickhouse_access.ts";
+import { decodeParquet } from "./plain_files.ts";
 import type { Network } from "./network.ts";
 import type { Party } from "./scheduler.ts";
 
@@ -114,13 +114,16 @@ function addTo(sums: Sums, rows: readonly WarehouseRow[], group: (row: Warehouse
   }
 }
 
-/** The cells of a batch's rows by column. */
-export function rowsOf(parquet: Uint8Array): Record<string, Cell>[] {
-  const { rows, columns } = decodeSessions(parquet, "the insert");
-  return Array.from(
-    { length: rows },
-    (_, row) => Object.fromEntries(SESSION_COLUMNS.map(({ name }, i) => [name, cellAt(columns[i]!, row)])),
-  );
+/** The rows of a version's payload. */
+function rowsOf(parquet: Uint8Array): WarehouseRow[] {
+  const { names, batch } = decodeParquet(parquet, "the insert");
+  const sign = names.indexOf("sign");
+  return Array.from({ length: batch.rows }, (_, row) => ({
+    cells: Object.fromEntries(
+      SESSION_COLUMNS.map(({ name }) => [name, cellAt(batch.columns[names.indexOf(name)]!, row)]),
+    ),
+    sign: sign < 0 ? 1 : cellAt(batch.columns[sign]!, row) as number,
+  }));
 }
 
 export interface AccessOptions {
@@ -157,16 +160,18 @@ export function simulatedAccess({ server, network, party, reach }: AccessOptions
   };
 
   function carryOut(insert: FileInsert, parquet: Uint8Array): void {
-    const cut = /ORDER BY source_partition, first_offset\nLIMIT (\d+) OFFSET (\d+)$/.exec(insert.sql("file"));
+    const cut = /ORDER BY source_partition, first_offset(, sign)?\nLIMIT (\d+) OFFSET (\d+)$/.exec(
+      insert.sql("file"),
+    );
     if (cut === null) throw new Error("The simulated ClickHouse does not know the insert");
-    const [limit, offset] = [Number(cut[1]), Number(cut[2])];
+    const [limit, offset] = [Number(cut[2]), Number(cut[3])];
+    const by = (a: WarehouseRow, b: WarehouseRow, name: string) =>
+      Number(a.cells[name]) - Number(b.cells[name]);
     const rows = rowsOf(parquet).sort((a, b) =>
-      Number(a.source_partition) - Number(b.source_partition) ||
-      Number(a.first_offset) - Number(b.first_offset)
+      by(a, b, "source_partition") || by(a, b, "first_offset") || (cut[1] === undefined ? 0 : a.sign - b.sign)
     );
     const reached = reach();
-    const taken = rows.slice(offset, offset + limit).map((cells) => ({ cells, sign: 1 }));
-    server.insert(taken, tokenOf(insert), reached);
+    server.insert(rows.slice(offset, offset + limit), tokenOf(insert), reached);
     if (reached < VIEWS.length) throw failure("the server died during the insert");
   }
 }

@@ -4,6 +4,7 @@ import { Coordinator } from "../../actors/coordinator.ts";
 import { Ingest } from "../../actors/ingest.ts";
 import { batchBytes, channel, Mailbox } from "../../actors/mailbox.ts";
 import type {
+  Assignment,
   Credit,
   IngestCommand,
   IngestReport,
@@ -14,6 +15,7 @@ import type {
 import { SessionActor } from "../../actors/session_actor.ts";
 import type { Config } from "../../schema/config.ts";
 import { messageOf } from "../../schema/errors.ts";
+import type { ActorStats } from "../../schema/pipeline_stats.ts";
 import { EPOCHS_IN_FLIGHT_MAX } from "../../schema/limits.ts";
 import { CheckpointStore } from "../../sinks/checkpoint_store.ts";
 import { openDeltaLake } from "../../sinks/lake/lake.ts";
@@ -45,6 +47,8 @@ export interface Surroundings {
   readonly batchRecords: number;
   readonly pollBatches: number;
   readonly rowsPerInsert: number;
+  /** The process that wrote the newest commit of a partition. */
+  readonly newestWriter: (partition: number) => string | undefined;
   readonly trace: (line: () => string) => void;
 }
 
@@ -73,7 +77,6 @@ export class Instance implements Party {
   readonly #random: Random;
   readonly #clock: Clock;
   readonly #coordinator: Coordinator;
-  readonly #inFlight = new Set<number>();
 
   constructor(private readonly around: Surroundings, private readonly options: InstanceOptions) {
     this.name = options.name;
@@ -101,7 +104,9 @@ export class Instance implements Party {
       coordinator: {
         ...coordinator,
         send: (report) => {
-          this.#watchEpochs(report);
+          if (report.type === "closed") {
+            this.#trace(`closes epoch ${report.epoch}: ${JSON.stringify(report)}`);
+          }
           coordinator.send(report);
         },
       },
@@ -214,7 +219,7 @@ export class Instance implements Party {
       ingest: {
         ...toIngest,
         send: (command) => {
-          if (command.type === "committed") this.#inFlight.delete(command.epoch);
+          if (command.type === "discard") this.#watchFencing(command.partitions);
           toIngest.send(command);
         },
       },
@@ -222,6 +227,7 @@ export class Instance implements Party {
       report: (report) => {
         if (report.type === "ready") this.ready = true;
         if (report.type === "notice") notice(report.text);
+        if (report.type === "stats") this.#watchEpochs(report.stats);
       },
       pings: {},
     });
@@ -234,7 +240,7 @@ export class Instance implements Party {
     return {
       open: () => Promise.resolve(),
       doneVersions: (tableId) => warehouse.doneVersions(tableId),
-      follow: (tableId, version, rows, parquet) => warehouse.follow(tableId, version, rows, parquet),
+      follow: (tableId, version, payload) => warehouse.follow(tableId, version, payload),
       close: () => Promise.resolve(),
     };
   }
@@ -260,12 +266,20 @@ export class Instance implements Party {
   }
 
   /** The epochs in flight are bounded. */
-  #watchEpochs(report: IngestReport): void {
-    if (report.type !== "closed" || report.barriers.length === 0) return;
-    this.#trace(`closes epoch ${report.epoch}: ${JSON.stringify(report.barriers)}`);
-    this.#inFlight.add(report.epoch);
-    if (this.#inFlight.size <= EPOCHS_IN_FLIGHT_MAX) return;
-    this.violations.push(`The epochs ${[...this.#inFlight]} are in flight at once.`);
+  #watchEpochs(stats: ActorStats): void {
+    if (stats.actor !== "coordinator" || stats.epochsInFlight <= EPOCHS_IN_FLIGHT_MAX) return;
+    this.violations.push(`${stats.epochsInFlight} epochs are in flight at once.`);
+  }
+
+  /** Nobody is fenced by a commit of its own. */
+  #watchFencing(partitions: readonly Assignment[]): void {
+    this.#trace(`is fenced: ${JSON.stringify(partitions)}`);
+    for (const { partition } of partitions) {
+      if (this.around.newestWriter(partition) !== this.name) continue;
+      this.violations.push(
+        `${this.name} is fenced in partition ${partition}, and wrote its newest commit itself.`,
+      );
+    }
   }
 
   /** A mailbox holds no more than its bound, but for one batch that is larger. */

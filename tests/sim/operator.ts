@@ -3,7 +3,9 @@ import type { RunMode } from "../../actors/protocol.ts";
 import type { Config } from "../../schema/config.ts";
 import { messageOf, SourceError } from "../../schema/errors.ts";
 import type { Random } from "../../sources/random.ts";
+import { Group } from "./group.ts";
 import type { Instance } from "./instance.ts";
+import type { Service } from "./network.ts";
 import { configOf } from "./plan.ts";
 import { isOrdinary, type World } from "./simulation.ts";
 import { T0 } from "./time.ts";
@@ -13,53 +15,60 @@ import { Workload } from "./workload.ts";
 const PATIENCE_MS = 300_000;
 const STEPS_MAX = 400_000;
 /** Processes that may end in the calm because of what the storm left on its way. */
-const CALM_RESTARTS_MAX = 6;
+const CALM_FAILURES_MAX = 6;
+/** The longest that a process stays away, and that the group does not notice that one is gone. */
+const AWAY_MS = 600;
 const RUNNING: RunMode = { untilEnd: false, closeOpen: false };
 
 type Start = (name: string, config: Config, mode: RunMode) => Instance;
+type Phase = "sent" | "done" | "answered";
 
-/** Kills the newest process at a certain request. */
+/** Kills the process that makes a certain request. */
 interface Fuse {
   requests: number;
-  readonly phase: "sent" | "done" | "answered";
+  readonly phase: Phase;
 }
 
 export class Operator {
   /** How far wall clocks are ahead of the broker's. */
   skewMs = 0;
+  /** Started so far. */
   processes = 0;
+  readonly #group: Group;
   readonly #instances: Instance[] = [];
   readonly #workloads = new Map<number, Workload>();
   readonly #failures: string[] = [];
   #fuse: Fuse | null = null;
-  #starting = false;
   #producing = true;
-  #finished = false;
+  /** How many processes there shall be, and how many are being started. */
+  #wanted: number;
+  #starting = 0;
   #mode = RUNNING;
-  #restartsInCalm = 0;
-  /** Set while the last process shall end, and not be followed by another once it has. */
-  #ending = false;
-  /** Who runs shall drain, whoever it is by then. */
-  #draining = false;
-  readonly #asked = new Set<Instance>();
+  /** Processes that have finished, which they may when they were asked to. */
+  #finished = 0;
+  #mayFinish = false;
+  #calmFailures = 0;
 
-  constructor(
-    private readonly world: World,
-    private readonly random: Random,
-    private readonly start: Start,
-  ) {}
+  constructor(private readonly world: World, private readonly random: Random, private readonly start: Start) {
+    const { scheduler, topic, plan, trace } = world;
+    this.#group = new Group({ scheduler, random, topic, newsMs: plan.newsMs, trace });
+    this.#wanted = plan.instances;
+  }
 
   /** Runs storm, calm and ending. Returns what went wrong. */
   async run(): Promise<string[]> {
     const { plan, scheduler, network } = this.world;
-    network.observe = (party, _service, phase) => this.#burn(party as Instance, phase);
+    network.observe = (party, _service: Service, phase) => this.#burn(party as Instance, phase);
     this.#plan();
-    this.#startProcess();
+    for (let i = 0; i < plan.instances; i++) this.#startProcess();
     await this.#until("the storm is over", () => !this.#producing && scheduler.now > plan.producedMs * 1.2);
     network.calmDown();
     this.#fuse = null;
     this.world.trace(() => "no more faults");
-    await this.#end();
+    if (this.#failures.length === 0) await this.#end();
+    if (this.#failures.length === 0 && !this.#allConsumed()) {
+      this.#failures.push(`Not all was read: ${this.#positions()}`);
+    }
     return this.#failures;
   }
 
@@ -73,9 +82,9 @@ export class Operator {
     });
     if (marked === undefined || this.random.float() < 0.8) return [];
     topic.recreate(marked[0]);
+    this.#wanted = 0;
     this.#mode = RUNNING;
     const instance = this.#startProcess();
-    this.#ending = true;
     await this.#until("the new topic is noticed", () => !instance.alive, true);
     if (instance.end?.type !== "failed" || !(instance.end.error instanceof SourceError)) {
       this.#failures.push("A topic that was made anew was read on.");
@@ -90,20 +99,26 @@ export class Operator {
   #plan(): void {
     const { plan, scheduler, topic } = this.world;
     const { random } = this;
-    const at = (share: number, run: () => void) =>
-      scheduler.after(plan.producedMs * share * random.float(), null, run);
+    const some = (count: number, until: number, run: () => void) => {
+      for (let i = 0; i < count; i++) scheduler.after(plan.producedMs * until * random.float(), null, run);
+    };
     scheduler.after(plan.burstMs * random.float(), null, () => this.#burst());
+    topic.onAdd = () => scheduler.after(AWAY_MS * random.float(), null, () => this.#group.rebalance());
     for (const time of plan.additions) scheduler.after(time, null, () => topic.add());
-    for (let i = 0; i < plan.crashes; i++) {
-      if (random.float() < 0.5) at(1.1, () => this.#newest()?.kill());
-      else at(1, () => this.#lightFuse());
-    }
-    for (let i = 0; i < plan.zombies; i++) at(1, () => this.#suspect());
+    const atRequests = random.below(plan.crashes + 1);
+    some(plan.crashes - atRequests, 1.1, () => this.#anyone()?.kill());
+    some(
+      atRequests,
+      1,
+      () => this.#fuse = { requests: random.below(80), phase: random.pick(["sent", "done", "answered"]) },
+    );
+    some(plan.zombies, 1, () => this.#suspect());
+    some(plan.rebalances, 1.1, () => this.#group.rebalance());
     if (plan.clockJumpMs > 0) {
-      for (let i = 0; i < 4; i++) at(1.1, () => this.skewMs = (random.float() * 2 - 1) * plan.clockJumpMs);
+      some(4, 1.1, () => this.skewMs = (random.float() * 2 - 1) * plan.clockJumpMs);
     }
-    for (let i = 0; i < 8 && plan.damage > 0; i++) at(1.1, () => this.#damage());
-    for (let i = 0; i < 6 && plan.retention; i++) at(1.1, () => this.#retain());
+    if (plan.damage) some(8, 1.1, () => this.#damage());
+    if (plan.retention) some(6, 1.1, () => this.#retain());
   }
 
   #burst(): void {
@@ -124,33 +139,41 @@ export class Operator {
     else this.#producing = false;
   }
 
-  #newest(): Instance | undefined {
-    return this.#instances.filter(({ alive }) => alive).at(-1);
+  #alive(): Instance[] {
+    return this.#instances.filter(({ alive }) => alive);
   }
 
-  #lightFuse(): void {
-    this.#fuse = {
-      requests: this.random.below(60),
-      phase: this.random.pick(["sent", "done", "answered"]),
-    };
+  #anyone(): Instance | undefined {
+    const alive = this.#alive();
+    return alive.length === 0 ? undefined : this.random.pick(alive);
   }
 
   /** A crash between any two effects, and in the middle of one. */
-  #burn(party: Instance, phase: Fuse["phase"]): void {
-    if (this.#fuse === null || this.#fuse.phase !== phase || party !== this.#newest()) return;
+  #burn(party: Instance, phase: Phase): void {
+    if (this.#fuse === null || this.#fuse.phase !== phase || !party.alive) return;
     if (this.#fuse.requests-- > 0) return;
     this.#fuse = null;
     party.kill();
   }
 
-  /** The process stands still and is taken for dead: another one is started, and it goes on. */
+  /** The process stands still and is taken for dead: others take over, and it goes on. */
   #suspect(): void {
-    const instance = this.#newest();
+    const instance = this.#anyone();
     if (instance === undefined) return;
     const { scheduler, trace } = this.world;
-    instance.pausedUntil = scheduler.now + this.random.below(1_500);
+    const { random } = this;
+    instance.pausedUntil = scheduler.now + random.below(1_500);
     trace(() => `${instance.name} stands still until ${instance.pausedUntil.toFixed(0)}`);
-    scheduler.after(this.random.below(500), null, () => this.#startProcess());
+    scheduler.after(random.below(500), null, () => {
+      this.#group.leave(instance);
+      this.#startProcess();
+    });
+    // When it has learned what happened, it joins again or is stopped.
+    scheduler.after(random.below(3_000) + 500, null, () => {
+      if (!instance.alive) return;
+      if (random.float() < 0.5) this.#group.join(instance);
+      else instance.kill();
+    });
   }
 
   #damage(): void {
@@ -167,8 +190,11 @@ export class Operator {
       case 1:
         bucket.objects.set(key, bytes.slice(0, this.random.below(bytes.length)));
         break;
-      default:
-        bytes[this.random.below(bytes.length)]! ^= 1 << this.random.below(8);
+      default: {
+        const damaged = bytes.slice();
+        damaged[this.random.below(bytes.length)]! ^= 1 << this.random.below(8);
+        bucket.objects.set(key, damaged);
+      }
     }
   }
 
@@ -176,9 +202,8 @@ export class Operator {
   #retain(): void {
     const { bucket, topic, chains, trace } = this.world;
     topic.partitions.forEach((_, partition) => {
-      const oldest = bucket.list("checkpoints/").find(({ key }) =>
-        key.split("/").at(-2) === String(partition)
-      );
+      const ofPartition = ({ key }: { key: string }) => key.split("/").at(-2) === String(partition);
+      const oldest = bucket.list("checkpoints/").find(ofPartition);
       if (oldest === undefined) return;
       const number = Number.parseInt(oldest.key.split("/").at(-1)!, 10);
       const link = chains.get(partition)?.[number - 1];
@@ -189,12 +214,11 @@ export class Operator {
   }
 
   #startProcess(): Instance {
-    const { plan, topic } = this.world;
     const name = `p${++this.processes}`;
-    const instance = this.start(name, configOf(plan, this.random), this.#mode);
+    const instance = this.start(name, configOf(this.world.plan, this.random), this.#mode);
     this.world.trace(() => `${name} is started`);
-    instance.source.assign(topic.partitions.map((_, partition) => partition));
     this.#instances.push(instance);
+    this.#group.join(instance);
     return instance;
   }
 
@@ -202,6 +226,7 @@ export class Operator {
   async #until(what: string, reached: () => boolean, anyEnd = false): Promise<void> {
     const { scheduler } = this.world;
     const deadline = scheduler.now + PATIENCE_MS;
+    this.#supervise(anyEnd);
     while (!reached() && this.#failures.length === 0) {
       if (!await scheduler.step()) this.#failures.push(`Nothing is left to happen before ${what}.`);
       if (scheduler.now > deadline || scheduler.steps > STEPS_MAX) {
@@ -212,78 +237,76 @@ export class Operator {
   }
 
   #supervise(anyEnd: boolean): void {
-    const { scheduler, network } = this.world;
-    for (const instance of this.#instances) {
+    for (const instance of [...this.#instances]) {
       this.#failures.push(...instance.violations.splice(0));
       if (instance.alive) continue;
       this.#instances.splice(this.#instances.indexOf(instance), 1);
-      const { end } = instance;
-      if (end === null || anyEnd) continue;
-      if (end.type === "failed" && !isOrdinary(this.world, instance.name, end)) {
-        const stack = end.error instanceof Error ? end.error.stack : "";
-        this.#failures.push(`${instance.name} failed: ${messageOf(end.error)}\n${stack}`);
-      }
-      if (end.type === "finished" && !this.#ending) this.#failures.push(`${instance.name} finished unasked.`);
-      if (end.type === "failed" && network.settled && ++this.#restartsInCalm > CALM_RESTARTS_MAX) {
-        this.#failures.push(`Processes still fail when all is calm: ${messageOf(end.error)}`);
-      }
-      if (end.type === "finished") this.#finished = true;
+      this.#gone(instance, anyEnd);
     }
-    const newest = this.#newest();
-    if (this.#draining && newest?.ready && !this.#asked.has(newest)) {
-      this.#asked.add(newest);
-      newest.drain();
+    while (this.#alive().length + this.#starting < this.#wanted) {
+      this.#starting++;
+      this.world.scheduler.after(this.random.below(AWAY_MS), null, () => {
+        this.#starting--;
+        if (this.#alive().length < this.#wanted) this.#startProcess();
+      });
     }
-    if (this.#instances.length > 0 || this.#starting || this.#finished || anyEnd) return;
-    this.#starting = true;
-    scheduler.after(this.random.below(600), null, () => {
-      this.#starting = false;
-      this.#startProcess();
-    });
+  }
+
+  #gone(instance: Instance, anyEnd: boolean): void {
+    const { scheduler, network } = this.world;
+    const { end, name } = instance;
+    if (end?.type === "finished") {
+      this.#group.leave(instance);
+      this.#finished++;
+      if (!this.#mayFinish) this.#failures.push(`${name} finished unasked.`);
+      return;
+    }
+    scheduler.after(this.random.below(AWAY_MS), null, () => this.#group.leave(instance));
+    if (end === null || anyEnd) return;
+    if (!isOrdinary(this.world, end)) {
+      const stack = end.error instanceof Error ? end.error.stack : "";
+      this.#failures.push(`${name} failed: ${messageOf(end.error)}\n${stack}`);
+    }
+    if (network.settled && ++this.#calmFailures > CALM_FAILURES_MAX) {
+      this.#failures.push(`Processes still fail when all is calm: ${messageOf(end.error)}`);
+    }
   }
 
   /** The calm: what was begun comes to its end. */
   async #end(): Promise<void> {
-    const { plan } = this.world;
-    await this.#until("one process is left, and ready", () => {
-      const alive = this.#instances.filter((instance) => instance.alive);
-      return alive.length === 1 && alive[0]!.ready;
+    const { network, plan } = this.world;
+    const { ending } = plan;
+    await this.#until("all processes are there, and ready", () => {
+      const alive = this.#alive();
+      return network.settled && alive.length >= plan.instances && alive.every(({ ready }) => ready);
     });
-    if (this.#failures.length > 0) return;
-    if (plan.ending === "idle" && plan.additions.length === 0) {
+    if (ending === "idle") {
       await this.#until("all sessions are closed", () => this.#allConsumed() && this.#nothingHeld());
-      if (this.#failures.length > 0) return;
-      await this.#drain();
-    } else {
-      await this.#bounded();
-    }
-    if (this.#failures.length === 0 && !this.#allConsumed()) {
-      this.#failures.push(`Not all was read: ${this.#positions()}`);
-    }
-  }
-
-  async #drain(): Promise<void> {
-    this.#ending = true;
-    this.#draining = true;
-    await this.#until("the drain is over", () => this.#finished);
-    this.#draining = false;
-  }
-
-  /** A bounded run after a drain or a crash. */
-  async #bounded(): Promise<void> {
-    const { ending } = this.world.plan;
-    if (ending === "drain") {
-      await this.#drain();
-      this.#finished = false;
-    } else {
-      this.#newest()?.kill();
-      this.#instances.length = 0;
     }
     if (this.#failures.length > 0) return;
-    this.#ending = true;
+    this.#mayFinish = true;
+    this.#wanted = 0;
+    for (const instance of this.#alive()) {
+      if (ending === "drain" || ending === "idle") instance.drain();
+      else instance.kill();
+    }
+    await this.#until("all processes have stopped", () => this.#instances.length === 0);
+    // A commit that arrived after its process was gone is in no running process's hands.
+    if (ending === "idle" && plan.instances === 1 && this.#allFollowed()) return;
+    this.#finished = 0;
+    this.#wanted = 1;
     this.#mode = { untilEnd: true, closeOpen: ending === "until_end_close_open" };
-    this.#startProcess();
-    await this.#until("the bounded run is over", () => this.#finished);
+    await this.#until("the bounded run is over", () => this.#finished > 0);
+    this.#wanted = 0;
+  }
+
+  #allFollowed(): boolean {
+    const { bucket, clickhouse } = this.world;
+    const done = new Set(
+      clickhouse.followed.filter(({ state }) => state === "done").map(({ version }) => version),
+    );
+    return done.size >=
+      bucket.list("sessions/_delta_log/").filter(({ key }) => /\/\d{20}\.json$/.test(key)).length;
   }
 
   #allConsumed(): boolean {

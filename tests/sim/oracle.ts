@@ -44,6 +44,8 @@ export interface ExpectedSeal {
   /** Reason by offset. */
   readonly deadLetters: ReadonlyMap<number, string>;
   readonly ledger: ExpectedLedger;
+  /** Sessions that wait for a revision. */
+  readonly pending: number;
   /** The latest time of an accepted event or a duplicate up to here. */
   readonly latest: number | null;
 }
@@ -58,8 +60,10 @@ interface Session {
   readonly key: string;
   readonly members: Member[];
   closed: string | null;
-  /** Its row has left. */
-  sealed: boolean;
+  /** Of its newest row that has left; null before the first. */
+  revision: number | null;
+  /** Events that no row has. */
+  fresh: number;
   forgotten: boolean;
 }
 
@@ -115,8 +119,8 @@ class PartitionOracle {
       const times = [startOf(home), endOf(home), event.time];
       const long = Math.max(...times) - Math.min(...times) > semantics.maxSessionDurationMs;
       if (!full && !long) {
-        if (home.sealed) return "late";
         home.members.push({ event, offset });
+        home.fresh++;
         this.#joined(home, event);
         return "held";
       }
@@ -151,7 +155,8 @@ class PartitionOracle {
       key,
       members: [{ event, offset }],
       closed: null,
-      sealed: false,
+      revision: null,
+      fresh: 1,
       forgotten: false,
     };
     this.#sessions.set(session.id, [...this.#sessions.get(session.id) ?? [], session]);
@@ -171,28 +176,31 @@ class PartitionOracle {
   seal(barrier: PartitionBarrier, { sessionTimeoutMs }: SessionSemantics): ExpectedSeal {
     const sessions = [...this.#sessions.values()].flat();
     const rows: ExpectedRow[] = [];
-    let held = 0;
+    let [held, pending] = [0, 0];
     for (const session of sessions) {
       const deadline = endOf(session) + sessionTimeoutMs;
       const passed = (watermark: number | null) => watermark !== null && deadline < watermark;
       if (session.closed === null && passed(barrier.eventWatermark)) session.closed = "timeout";
       if (session.closed === null && passed(barrier.watermark)) session.closed = "idle";
       if (session.closed === null && barrier.closeOpen) session.closed = "drain";
-      if (session.closed === null) held += session.members.length;
-      else if (!session.sealed) {
-        session.sealed = true;
-        this.#total.inSessions += session.members.length;
+      const first = session.closed !== null && session.revision === null;
+      const again = session.revision !== null && session.fresh > 0 && barrier.revise === true;
+      if (first || again) {
+        session.revision = first ? 0 : session.revision! + 1;
+        this.#total.inSessions += session.fresh;
+        session.fresh = 0;
         rows.push(rowOf(session, barrier));
       }
+      held += session.fresh;
+      if (session.revision !== null && session.fresh > 0) pending++;
       const remembered = endOf(session) + (byGap(session) ? sessionTimeoutMs : 0);
-      if (session.sealed && barrier.forgetBefore !== null && remembered < barrier.forgetBefore) {
-        session.forgotten = true;
-      }
+      const due = barrier.forgetBefore !== null && remembered < barrier.forgetBefore;
+      if (session.closed !== null && session.fresh === 0 && due) session.forgotten = true;
     }
     this.#watermark = barrier.watermark;
     const deadLetters = this.#letters;
     this.#letters = new Map();
-    return { rows, deadLetters, ledger: { ...this.#total, held }, latest: this.#latest };
+    return { rows, deadLetters, ledger: { ...this.#total, held }, pending, latest: this.#latest };
   }
 }
 
@@ -209,7 +217,7 @@ function rowOf(session: Session, barrier: PartitionBarrier): ExpectedRow {
     searches: events.filter(({ type }) => type === "search").length,
     created_at: barrier.clock,
     batch_id: barrier.epoch,
-    revision: 0,
+    revision: session.revision!,
     close_reason: session.closed!,
     source_partition: barrier.partition,
     first_offset: session.members[0]!.offset,

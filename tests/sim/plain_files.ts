@@ -7,7 +7,8 @@ import { SinkError } from "../../schema/errors.ts";
 import { nullColumn } from "../../schema/take_rows.ts";
 import { type DeltaAction, parseActions, serializeActions } from "../../sinks/lake/delta_actions.ts";
 
-interface Spec {
+/** As `arrow.ts`'s. */
+export interface ColumnSpec {
   readonly name: string;
   readonly kind: ColumnKind;
 }
@@ -17,6 +18,7 @@ export interface PlainTable {
   readonly names: readonly string[];
   readonly batch: ColumnBatch;
   readonly numRows: number;
+  readonly schema: { readonly fields: readonly { readonly name: string }[] };
 }
 
 const files = new Map<string, PlainTable>();
@@ -31,12 +33,13 @@ export function forgetFiles(): void {
 }
 
 /** Replaces `arrow.ts`'s. */
-export function toArrow(specs: readonly Spec[], batch: ColumnBatch): PlainTable {
-  return { names: specs.map(({ name }) => name), batch, numRows: batch.rows };
+export function toArrow(specs: readonly ColumnSpec[], batch: ColumnBatch): PlainTable {
+  const names = specs.map(({ name }) => name);
+  return { names, batch, numRows: batch.rows, schema: { fields: specs } };
 }
 
 /** Replaces `arrow.ts`'s: a column that the file does not have is null. */
-export function fromArrow(specs: readonly Spec[], { names, batch }: PlainTable): ColumnBatch {
+export function fromArrow(specs: readonly ColumnSpec[], { names, batch }: PlainTable): ColumnBatch {
   const columns = specs.map(({ name, kind }) =>
     batch.columns[names.indexOf(name)] ?? nullColumn(kind, batch.rows)
   );

@@ -31,13 +31,18 @@ export interface Plan {
   readonly pollBatches: number;
   readonly rowsPerInsert: number;
   readonly faults: Readonly<Record<Service, ServiceFaults>>;
+  /** Processes that share the topic. */
+  readonly instances: number;
+  /** Times at which the group gives partitions to others, and how long that takes to be known at most. */
+  readonly rebalances: number;
+  readonly newsMs: number;
   readonly crashes: number;
   /** Processes that are taken for dead and are not. */
   readonly zombies: number;
   /** Whether clocks jump, and by how much at most, milliseconds. */
   readonly clockJumpMs: number;
   /** Whether checkpoints are damaged or lost, or retention removes what no restart needs. */
-  readonly damage: number;
+  readonly damage: boolean;
   readonly retention: boolean;
   /** The share of inserts during which the server dies. */
   readonly torn: number;
@@ -56,7 +61,7 @@ export function planOf(seed: number): Plan {
   const faults = Object.fromEntries(
     SERVICES.map((service) => [service, faultsOf(service, random, stormy && chance(0.6), producedMs)]),
   ) as Record<Service, ServiceFaults>;
-  const damage = chance(0.25) ? 0.3 : 0;
+  const damage = chance(0.25);
   return {
     seed,
     starts: Array.from({ length: partitions }, () => chance(0.2) ? random.below(50) : 0),
@@ -85,11 +90,14 @@ export function planOf(seed: number): Plan {
     pollBatches: 1 + random.below(3),
     rowsPerInsert: chance(0.3) ? 1 + random.below(4) : 1_000,
     faults,
+    instances: chance(0.4) ? 2 + random.below(2) : 1,
+    rebalances: chance(0.5) ? random.below(6) : 0,
+    newsMs: chance(0.3) ? 1_500 : 150,
     crashes: chance(0.85) ? 1 + random.below(5) : 0,
     zombies: chance(0.25) ? 1 + random.below(2) : 0,
     clockJumpMs: chance(0.3) ? random.below(20_000) : 0,
     damage,
-    retention: damage === 0 && chance(0.3),
+    retention: !damage && chance(0.3),
     torn: chance(0.3) ? 0.2 : 0,
     settingsChange: chance(0.2),
     ending: random.pick(ENDINGS),
@@ -122,6 +130,7 @@ export function configOf(plan: Plan, random: Random): Config {
     epochIntervalMs: 150 + plan.seed % 5 * 100,
     epochBytesMax: 40_000,
     mailboxBytesMax: 500 + random.below(6_000),
+    revisionIntervalMs: plan.seed % 4 * 400,
     sessionTimeoutMs: varied(800),
     watermarkDelayMs: varied(100),
     allowedLatenessMs: varied(400),

@@ -20,7 +20,9 @@ export class SimSource implements Source {
   closed = false;
   readonly #positions = new Map<number, number>();
   readonly #paused = new Set<number>();
-  readonly #owned = new Set<number>();
+  /** What is this instance's, each time it was given by another number. */
+  readonly #owned = new Map<number, number>();
+  #given = 0;
   readonly #revoked = new Set<number>();
   readonly #assigned = new Set<number>();
   /** Ends the wait of a poll. */
@@ -33,7 +35,7 @@ export class SimSource implements Source {
   /** The group gives partitions to this instance. */
   assign(partitions: readonly number[]): void {
     for (const partition of partitions) {
-      this.#owned.add(partition);
+      this.#owned.set(partition, ++this.#given);
       this.#assigned.add(partition);
     }
     this.#notify();
@@ -59,8 +61,10 @@ export class SimSource implements Source {
   }
 
   seek(partition: number, offset: number): Promise<void> {
+    const given = this.#owned.get(partition);
     return this.#ask(`seek ${partition} to ${offset}`, () => {
-      if (!this.#owned.has(partition)) return;
+      // What was asked for before the partition was taken away says nothing of it when it is back.
+      if (given === undefined || this.#owned.get(partition) !== given) return;
       const { start, end } = this.options.topic.partitions[partition]!;
       if (offset < start || offset > end) {
         throw new SourceError(`Offset ${offset} of partition ${partition} is outside ${start} to ${end}.`);

@@ -46,11 +46,14 @@ export class Topic {
   readonly partitions: SimPartition[] = [];
   /** What the group has committed, for lag tools. */
   readonly committed = new Map<number, number>();
+  /** Told when partitions are added. */
+  onAdd: () => void = () => {};
   readonly #waiting = new Set<() => void>();
 
   /** A partition whose first record gets the offset `start`. */
   add(start = 0): void {
     this.partitions.push({ start, end: start, records: [], history: [] });
+    this.onAdd();
     this.#wake();
   }
 
