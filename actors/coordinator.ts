@@ -22,11 +22,11 @@ import {
   type EpochEvent,
   type EpochsState,
   initialEpochs,
-  type Snapshot,
 } from "./epoch_state.ts";
 import { EpochReporter } from "./epoch_reporter.ts";
 import { EpochTicker } from "./epoch_ticker.ts";
 import { Follower } from "./follower.ts";
+import { LogPlaces, type PlacedSnapshot } from "./log_places.ts";
 import type { Channel } from "./mailbox.ts";
 import { Meter } from "./meter.ts";
 import type {
@@ -90,6 +90,7 @@ export class Coordinator {
   readonly #closeAskedAt = new Map<number, number>();
   #replayedBarriers = 0;
   #deltaVersion = -1;
+  readonly #places = new LogPlaces();
   readonly #reporter: EpochReporter;
   /** Checkpoints are written one after another, off the commits' path. */
   #checkpointing: Promise<void> = Promise.resolve();
@@ -177,10 +178,11 @@ export class Coordinator {
     const ranges = this.#ranges;
     invariant(ranges !== null, "ingest says what the partitions hold when it says that they are assigned");
     const retry = { clock, notice: this.#warn, watcher: this.#meter.sinks.lake };
-    const { starts, planned, recent } = await retrying(async () => {
+    const { starts, planned, recent, version } = await retrying(async () => {
       const state = await lake.state();
       this.#firstPartitions ??= state.firstPartitions ?? ranges.length;
-      return await planRestart(lake, state, checkpoints, ranges, partitions);
+      const plan = await planRestart(lake, state, checkpoints, ranges, partitions);
+      return { ...plan, version: state.version };
     }, { ...retry, what: "Reading where the partitions stand in the Delta log" });
     const replayed = starts.reduce((sum, { replay }) => sum + replay.length, 0);
     this.#replayedBarriers += replayed;
@@ -190,6 +192,7 @@ export class Coordinator {
     } else if (replayed > 0) {
       this.#info(`The last run was not stopped in order: replaying ${replayed} recorded barriers.`);
     }
+    this.#places.note(planned.flatMap(({ barrier }) => barrier ?? []), version);
     this.#apply({ type: "planned", partitions: planned });
     ingest.send({ type: "assign", partitions: starts });
     await refeedDeadLetters(this.deps.deadLetterTopic, lake, recent);
@@ -241,8 +244,8 @@ export class Coordinator {
       case "commit":
         return void this.#commit(effect.epoch).catch(this.#ended.reject);
       case "checkpoint": {
-        const version = this.#deltaVersion;
-        this.#checkpointing = this.#checkpointing.then(() => this.#checkpoint(effect.snapshots, version));
+        const snapshots = this.#places.place(effect.snapshots);
+        this.#checkpointing = this.#checkpointing.then(() => this.#checkpoint(snapshots));
         return void this.#checkpointing.catch(this.#ended.reject);
       }
       case "settled":
@@ -292,7 +295,9 @@ export class Coordinator {
     );
     if (outcome.status === "fenced") return this.#fenced(epoch, outcome.partitions);
     if (outcome.conflicts > 0) this.#ticker.stagger();
-    this.#deltaVersion = outcome.version;
+    const { version } = outcome;
+    this.#deltaVersion = version;
+    this.#places.note(epoch.barriers, version);
     const commitMs = clock.monotonic() - sealedAt;
     const kept = new Set(epoch.barriers.map(({ partition }) => partition));
     const partitions = epoch.seals.flatMap(({ partitions }) => partitions).filter(({ partition }) =>
@@ -343,9 +348,9 @@ export class Coordinator {
     this.#apply({ type: "fenced", epoch: epoch.number, partitions });
   }
 
-  async #checkpoint(snapshots: readonly Snapshot[], deltaVersion: number): Promise<void> {
+  async #checkpoint(snapshots: readonly PlacedSnapshot[]): Promise<void> {
     const { pipeline, topic } = this.deps.config;
-    for (const { barrier, ledger, latestEventTime, occurrences } of snapshots) {
+    for (const { barrier, ledger, latestEventTime, occurrences, deltaVersion } of snapshots) {
       const header = {
         semanticsVersion: SEMANTICS_VERSION,
         pipeline,

@@ -16,19 +16,19 @@ export interface GroupOptions {
 /** What a member was given, as the group sees it. */
 interface Membership {
   partitions: ReadonlySet<number>;
-  /** When the newest news reaches it: none overtakes another. */
-  newsAt: number;
-  /** Whoever joins waits for what it is given. */
+  /** Whoever joins for the first time waits for what it is given. */
   joining: boolean;
 }
 
 export class Group {
   readonly #members = new Map<Instance, Membership>();
+  /** When the newest news reaches an instance: none overtakes another. */
+  readonly #newsAt = new Map<Instance, number>();
 
   constructor(private readonly options: GroupOptions) {}
 
   join(instance: Instance): void {
-    this.#members.set(instance, { partitions: new Set(), newsAt: 0, joining: true });
+    this.#members.set(instance, { partitions: new Set(), joining: !this.#newsAt.has(instance) });
     this.rebalance();
   }
 
@@ -62,21 +62,34 @@ export class Group {
 
   /** The news are on their way; a process that stands still learns of them afterwards. */
   #tell(instance: Instance, membership: Membership, partitions: ReadonlySet<number>): void {
-    const { scheduler, random, newsMs } = this.options;
+    const { scheduler, random, newsMs, trace } = this.options;
     const lost = [...membership.partitions].filter((partition) => !partitions.has(partition));
     const gained = [...partitions].filter((partition) => !membership.partitions.has(partition));
     membership.partitions = partitions;
     // Some are taken away and given back before anybody has noticed.
     const again = [...partitions].filter((partition) => !gained.includes(partition) && random.float() < 0.05);
     const arrive = (run: () => void) => {
-      membership.newsAt = Math.max(membership.newsAt + 0.001, scheduler.now + newsMs * random.float());
-      scheduler.after(membership.newsAt - scheduler.now, instance, run);
+      const at = Math.max(this.#newsAt.get(instance)! + 0.001, scheduler.now + newsMs * random.float());
+      this.#newsAt.set(instance, at);
+      scheduler.after(at - scheduler.now, instance, run);
     };
     if (membership.joining) {
       membership.joining = false;
+      this.#newsAt.set(instance, scheduler.now);
       return instance.source.assign(gained);
     }
-    if (lost.length + again.length > 0) arrive(() => instance.source.revoke([...lost, ...again]));
-    if (gained.length + again.length > 0) arrive(() => instance.source.assign([...gained, ...again]));
+    const [less, more] = [[...lost, ...again], [...gained, ...again]];
+    if (less.length > 0) {
+      arrive(() => {
+        trace(() => `${instance.name} learns that it has lost ${less}`);
+        instance.source.revoke(less);
+      });
+    }
+    if (more.length > 0) {
+      arrive(() => {
+        trace(() => `${instance.name} learns that it has got ${more}`);
+        instance.source.assign(more);
+      });
+    }
   }
 }

@@ -20,9 +20,7 @@ export class SimSource implements Source {
   closed = false;
   readonly #positions = new Map<number, number>();
   readonly #paused = new Set<number>();
-  /** What is this instance's, each time it was given by another number. */
-  readonly #owned = new Map<number, number>();
-  #given = 0;
+  readonly #owned = new Set<number>();
   readonly #revoked = new Set<number>();
   readonly #assigned = new Set<number>();
   /** Ends the wait of a poll. */
@@ -35,7 +33,7 @@ export class SimSource implements Source {
   /** The group gives partitions to this instance. */
   assign(partitions: readonly number[]): void {
     for (const partition of partitions) {
-      this.#owned.set(partition, ++this.#given);
+      this.#owned.add(partition);
       this.#assigned.add(partition);
     }
     this.#notify();
@@ -45,8 +43,6 @@ export class SimSource implements Source {
   revoke(partitions: readonly number[]): void {
     for (const partition of partitions) {
       this.#owned.delete(partition);
-      this.#positions.delete(partition);
-      this.#paused.delete(partition);
       if (!this.#assigned.delete(partition)) this.#revoked.add(partition);
     }
     this.#notify();
@@ -61,10 +57,8 @@ export class SimSource implements Source {
   }
 
   seek(partition: number, offset: number): Promise<void> {
-    const given = this.#owned.get(partition);
     return this.#ask(`seek ${partition} to ${offset}`, () => {
-      // What was asked for before the partition was taken away says nothing of it when it is back.
-      if (given === undefined || this.#owned.get(partition) !== given) return;
+      if (!this.#owned.has(partition)) return;
       const { start, end } = this.options.topic.partitions[partition]!;
       if (offset < start || offset > end) {
         throw new SourceError(`Offset ${offset} of partition ${partition} is outside ${start} to ${end}.`);
@@ -136,6 +130,14 @@ export class SimSource implements Source {
 
   #look(): Poll {
     const { topic, batchRecords, pollBatches } = this.options;
+    const [revoked, assigned] = [[...this.#revoked], [...this.#assigned]];
+    this.#revoked.clear();
+    this.#assigned.clear();
+    // Whatever was asked for before the change was told says nothing of what comes after it.
+    for (const partition of [...revoked, ...assigned]) {
+      this.#positions.delete(partition);
+      this.#paused.delete(partition);
+    }
     const batches: RecordBatch[] = [];
     const atEnd: number[] = [];
     for (const [partition, position] of this.#positions) {
@@ -152,9 +154,6 @@ export class SimSource implements Source {
       this.#positions.set(partition, next);
       if (next >= end) atEnd.push(partition);
     }
-    const [revoked, assigned] = [[...this.#revoked], [...this.#assigned]];
-    this.#revoked.clear();
-    this.#assigned.clear();
     return { batches, atEnd, revoked, assigned };
   }
 

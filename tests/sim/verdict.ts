@@ -16,7 +16,7 @@ const SHOWN_MAX = 3;
 /** What is wrong at the end of a run, a line each. */
 export async function judge(world: World): Promise<string[]> {
   const { topic, chains, plan } = world;
-  const moves = plan.instances > 1 || plan.rebalances + plan.zombies > 0;
+  const moves = plan.instances > 1 || plan.rebalances + plan.zombies + plan.additions.length > 0;
   const seals = new Map<number, ExpectedSeal[]>();
   const failures: string[] = [];
   for (const [partition, links] of [...chains].sort(([a], [b]) => a - b)) {
