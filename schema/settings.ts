@@ -174,6 +174,14 @@ export const SETTINGS = {
     "100ms",
     "1h",
   ),
+  s3TlsCa: path(
+    {
+      env: "S3_TLS_CA",
+      group: OBJECT_STORE,
+      doc: "PEM file of authorities to trust; the well-known ones by default",
+    },
+    null,
+  ),
   clickhouseUrl: httpUrl({
     env: "CLICKHOUSE_URL",
     group: CLICKHOUSE,
