@@ -19,21 +19,23 @@ import {
   epochRecord,
   epochRevisions,
   epochRows,
+  fencedNotice,
 } from "./commit.ts";
 import { feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
 import { transition } from "./epoch.ts";
+import { watermarksOf } from "./epoch_books.ts";
 import {
   type Epoch,
   type EpochEffect,
   type EpochEvent,
   type EpochsState,
   initialEpochs,
-  type Snapshot,
 } from "./epoch_state.ts";
 import { EpochReporter } from "./epoch_reporter.ts";
 import { EpochTicker } from "./epoch_ticker.ts";
 import { Follower } from "./follower.ts";
+import { LogPlaces, type PlacedSnapshot } from "./log_places.ts";
 import type { Channel } from "./mailbox.ts";
 import { Meter } from "./meter.ts";
 import type {
@@ -46,7 +48,7 @@ import type {
   ShardReport,
 } from "./protocol.ts";
 import { ReplayCheck } from "./replay_check.ts";
-import { planRestart } from "./restart.ts";
+import { planRestart, replayNotice } from "./restart.ts";
 import { retrying } from "./retry.ts";
 import { probeSink } from "./sink_probe.ts";
 import { reportStats } from "./stats_report.ts";
@@ -95,10 +97,10 @@ export class Coordinator {
   readonly #ended = Promise.withResolvers<void>();
   readonly #ticker: EpochTicker;
   readonly #meter: Meter;
-  readonly #closeAskedAt = new Map<number, number>();
   #replayedBarriers = 0;
   readonly #replayCheck: ReplayCheck;
   #deltaVersion = -1;
+  readonly #places = new LogPlaces();
   readonly #reporter: EpochReporter;
   /** Checkpoints are written one after another, off the commits' path. */
   #checkpointing: Promise<void> = Promise.resolve();
@@ -106,7 +108,7 @@ export class Coordinator {
   constructor(private readonly deps: CoordinatorDeps) {
     this.#meter = new Meter(deps.clock);
     this.#replayCheck = new ReplayCheck(deps.lake, deps.shards.length);
-    this.#reporter = new EpochReporter(deps.clock, deps.report);
+    this.#reporter = new EpochReporter(deps.clock, deps.report, this.#meter.timeline);
     this.#ticker = new EpochTicker(deps.clock, deps.config.epochIntervalMs);
   }
 
@@ -153,6 +155,7 @@ export class Coordinator {
         ? []
         : [probeSink({ ping, health: this.#meter.sinks[sink].health, clock, signal })];
     });
+    this.#meter.sinkTurned = () => report({ type: "stats", stats: this.#stats(epochs) });
     await Promise.all([...probes, reportStats(() => this.#stats(epochs), report, clock, signal)]);
   }
 
@@ -162,9 +165,7 @@ export class Coordinator {
       lastEpoch: epochs.lastEpoch,
       epochsInFlight: epochs.inFlight.length,
       lagVersions: this.#follower.lag,
-      watermarks: [...epochs.barriers.values()].flatMap(({ partition, watermark }) =>
-        watermark === null ? [] : [{ partition, watermark }]
-      ),
+      watermarks: watermarksOf(epochs),
       replayedBarriers: this.#replayedBarriers,
     });
   }
@@ -191,20 +192,18 @@ export class Coordinator {
     const ranges = this.#ranges;
     invariant(ranges !== null, "ingest says what the partitions hold when it says that they are assigned");
     const retry = { clock, notice: this.#warn, watcher: this.#meter.sinks.lake };
-    const { starts, planned, recent } = await retrying(async () => {
+    const { starts, planned, recent, version } = await retrying(async () => {
       const state = await lake.state();
       this.#firstPartitions ??= state.firstPartitions ?? ranges.length;
-      return await planRestart(lake, state, checkpoints, ranges, partitions);
+      const plan = await planRestart(lake, state, checkpoints, ranges, partitions);
+      return { ...plan, version: state.version };
     }, { ...retry, what: "Reading where the partitions stand in the Delta log" });
     const replayed = starts.reduce((sum, { replay }) => sum + replay.length, 0);
     this.#replayedBarriers += replayed;
-    if (this.#ready) {
-      const names = partitions.map(({ partition }) => partition).sort((a, b) => a - b).join(", ");
-      this.#info(`This instance reads the partitions ${names} now: replaying ${replayed} recorded barriers.`);
-    } else if (replayed > 0) {
-      this.#info(`The last run was not stopped in order: replaying ${replayed} recorded barriers.`);
-    }
+    const notice = replayNotice(partitions, replayed, this.#ready);
+    if (notice !== null) this.#info(notice);
     this.#replayCheck.expect(recent);
+    this.#places.note(planned.flatMap(({ barrier }) => barrier ?? []), version);
     this.#apply({ type: "planned", partitions: planned });
     ingest.send({ type: "assign", partitions: starts });
     await refeedDeadLetters(this.deps.deadLetterTopic, lake, recent);
@@ -250,7 +249,7 @@ export class Coordinator {
   #run(effect: EpochEffect): void {
     switch (effect.type) {
       case "close":
-        this.#closeAskedAt.set(effect.command.epoch, this.deps.clock.monotonic());
+        this.#meter.asked(effect.command.epoch);
         return this.deps.ingest.send(effect.command);
       case "plan":
         return void this.#plan(effect.partitions).catch(this.#ended.reject);
@@ -261,8 +260,8 @@ export class Coordinator {
       case "commit":
         return void this.#commit(effect.epoch).catch(this.#ended.reject);
       case "checkpoint": {
-        const version = this.#deltaVersion;
-        this.#checkpointing = this.#checkpointing.then(() => this.#checkpoint(effect.snapshots, version));
+        const snapshots = this.#places.place(effect.snapshots);
+        this.#checkpointing = this.#checkpointing.then(() => this.#checkpoint(snapshots));
         return void this.#checkpointing.catch(this.#ended.reject);
       }
       case "settled":
@@ -274,9 +273,7 @@ export class Coordinator {
 
   async #stage(epoch: Epoch, attempt: number): Promise<void> {
     const sealedAt = this.deps.clock.monotonic();
-    const askedAt = this.#closeAskedAt.get(epoch.number);
-    if (askedAt !== undefined) this.#meter.took("seal", sealedAt - askedAt);
-    this.#closeAskedAt.delete(epoch.number);
+    this.#meter.sealed(epoch.number, epoch.closedBy);
     const rows = epochRows(epoch);
     const revisions = epochRevisions(epoch);
     const deadLetters = epochDeadLetters(epoch);
@@ -285,6 +282,7 @@ export class Coordinator {
       files: rows.rows === 0 ? [] : await lake.stage(epoch.number, rows),
       deadLetterFile: deadLetters.rows === 0 ? null : await lake.stageDeadLetters(epoch.number, deadLetters),
     }));
+    this.#meter.timeline.reached(epoch.number, "uploadedMs");
     if (epoch.attempt === attempt) {
       this.#staged.set(epoch.number, { ...staged, rows: rows.rows, revisions, deadLetters, sealedAt });
     }
@@ -312,9 +310,12 @@ export class Coordinator {
     );
     if (outcome.status === "fenced") return this.#fenced(epoch, outcome.partitions);
     if (outcome.conflicts > 0) this.#ticker.stagger();
-    this.#deltaVersion = outcome.version;
+    const { version } = outcome;
+    this.#deltaVersion = version;
+    this.#places.note(epoch.barriers, version);
     const commitMs = clock.monotonic() - sealedAt;
-    this.#meter.committed(committedCounts(epoch, files, record, outcome.conflicts));
+    const counts = committedCounts(epoch, files, record, outcome.conflicts);
+    this.#meter.committed(counts);
     // Times are not kept by partition: of an epoch that lost some, none are counted.
     const closing = groupClosingTimes(
       epoch.reduced ? [] : epoch.seals.map(({ closingTimes }) => closingTimes),
@@ -330,6 +331,7 @@ export class Coordinator {
       sessions: rows,
       revisions: revisions.rows,
       deadLetters: deadLetters.rows,
+      bytes: counts.bytes,
       commitMs,
     };
     this.#reporter.committed(facts, inserted.promise).catch(this.#ended.reject);
@@ -345,9 +347,9 @@ export class Coordinator {
     this.#apply({ type: "fenced", epoch: epoch.number, partitions });
   }
 
-  async #checkpoint(snapshots: readonly Snapshot[], deltaVersion: number): Promise<void> {
+  async #checkpoint(snapshots: readonly PlacedSnapshot[]): Promise<void> {
     const { pipeline, topic } = this.deps.config;
-    for (const { barrier, ledger, latestEventTime, occurrences } of snapshots) {
+    for (const { barrier, ledger, latestEventTime, occurrences, deltaVersion } of snapshots) {
       const header = {
         semanticsVersion: SEMANTICS_VERSION,
         pipeline,
