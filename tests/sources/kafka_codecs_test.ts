@@ -5,7 +5,12 @@ import fc from "fast-check";
 import { compressFrameSync } from "lz4-napi";
 import { compressSync } from "snappy";
 import { AssertionError } from "../../schema/errors.ts";
-import { loadCodecs, loadPlainCrc32c, loadPlainSnappy, uncompressSnappy } from "../../sources/kafka_codecs.ts";
+import {
+  loadCodecs,
+  loadPlainCrc32c,
+  loadPlainSnappy,
+  uncompressSnappy,
+} from "../../sources/kafka_codecs.ts";
 
 const bytes = fc.oneof(
   fc.uint8Array({ maxLength: 2_000 }),
