@@ -5,8 +5,10 @@
 import { ColumnBatchBuilder } from "../schema/column_batch.ts";
 import { DEAD_LETTER_KINDS, type PartitionBarrier, type SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant } from "../schema/errors.ts";
+import type { OpenSession, OpenSessionQuery } from "../schema/open_session.ts";
 import type { SessionActorStats } from "../schema/pipeline_stats.ts";
 import { encodeOccurrences, restoreOccurrences } from "./checkpoint.ts";
+import { inspectSessions } from "./inspect.ts";
 import type { SealedPartition, ShardMessage, ShardReport } from "./protocol.ts";
 import {
   acceptBatch,
@@ -44,8 +46,7 @@ export class SessionActor {
       case "restore":
         return this.#restore(message);
       case "replayed":
-        sealPartition(this.#state(message.barrier.partition), message.barrier);
-        return;
+        return this.#replayed(message.barrier, message.verify);
       case "semantics":
         this.#state(message.partition).semantics = message.semantics;
         return;
@@ -79,6 +80,11 @@ export class SessionActor {
     return { actor: "session", shard: this.shard, openSessions, heldEvents, heldBytes };
   }
 
+  /** The shard's open sessions that `query` means. */
+  inspect(query: OpenSessionQuery): OpenSession[] {
+    return inspectSessions(this.#partitions.values(), this.shard, query);
+  }
+
   #state(partition: number): PartitionState {
     const state = this.#partitions.get(partition);
     invariant(state !== undefined, `partition ${partition} is restored before anything else is posted of it`);
@@ -91,6 +97,14 @@ export class SessionActor {
     state.watermark = message.watermark;
     restoreOccurrences(state, message.occurrences, (keyHash) => keyHash % this.shards === this.shard);
     this.#partitions.set(message.partition, state);
+  }
+
+  #replayed(barrier: PartitionBarrier, verify: boolean): void {
+    const { partition, number: barrierNumber } = barrier;
+    const seal = sealPartition(this.#state(partition), barrier);
+    if (!verify) return;
+    const [rows, revisions] = [sessionRows([seal]).finish(), revisionRows([seal]).finish()];
+    this.report({ type: "remade", shard: this.shard, partition, barrierNumber, rows, revisions });
   }
 
   #seal(epoch: number, barriers: readonly PartitionBarrier[], snapshots: readonly number[]): void {

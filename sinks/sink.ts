@@ -132,6 +132,8 @@ export interface Lake {
   changes(versions: readonly number[]): Promise<readonly VersionChanges[]>;
   /** A committed data file's bytes. */
   readFile(path: string): Promise<Uint8Array>;
+  /** The rows that a version brought into the table, revisions as they were then (SESSION_KINDS), in no order. */
+  rowsOf(version: number): Promise<ColumnBatch>;
   /** What a version's files say, as one; null where that is nothing. */
   encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null>;
 }
@@ -140,8 +142,8 @@ export interface Lake {
 export interface Warehouse {
   /** Applies the migrations that are missing. */
   open(): Promise<void>;
-  /** Versions of the table that are already inserted. */
-  doneVersions(tableId: string): Promise<ReadonlySet<number>>;
+  /** Versions ≥ `from` of the table, by default of all, that are already inserted. */
+  doneVersions(tableId: string, from?: number): Promise<ReadonlySet<number>>;
   /** Inserts what a version changed, once for ever however often it is called; null where it changed nothing. */
   follow(tableId: string, version: number, payload: VersionPayload | null): Promise<void>;
   close(): Promise<void>;

@@ -10,7 +10,7 @@ import { takeRows } from "../../schema/take_rows.ts";
 import type { ChangedFile, VersionPayload } from "../sink.ts";
 import { type ColumnSpec, fromArrow, toArrow } from "./arrow.ts";
 import { decodeParquet, encodeParquet } from "./parquet.ts";
-import { decodeSessions, mergeSessions, sourceIdentity, sourceOrder } from "./session_files.ts";
+import { decodeSessions, mergeSessions, selectionOf, sourceIdentity, sourceOrder } from "./session_files.ts";
 
 /** What became of a row, as the column `_change_type` says it. */
 export const CHANGE_TYPES = ["insert", "update_preimage", "update_postimage", "delete"] as const;
@@ -125,4 +125,21 @@ function joinedRows(rows: ColumnBatch): number[] {
     if (identity(row) === identity(row + 1)) joined.push(row);
   }
   return joined;
+}
+
+/** The rows of a payload that came, revisions as they are now. */
+export function cameRows(payload: VersionPayload | null): ColumnBatch {
+  if (payload === null) return takeRows(SESSION_KINDS, [], selectionOf([]));
+  const { parquet, signed } = payload;
+  if (!signed) return decodeSessions(parquet, "a version's changes");
+  const rows = fromArrow(
+    SIGNED_COLUMNS,
+    decodeParquet(parquet, "a version's changes"),
+    "a version's changes",
+  );
+  const came = Array.from({ length: rows.rows }, (_, row) => row).filter((row) =>
+    cellAt(rows.columns[SIGN]!, row) === 1
+  );
+  const columns = { rows: rows.rows, columns: rows.columns.slice(0, SIGN) };
+  return takeRows(SESSION_KINDS, [columns], selectionOf(came));
 }

@@ -11,6 +11,7 @@ import { fromArrow } from "./arrow.ts";
 import type { ChangeType } from "./change_data.ts";
 import type { DataFiles, StagedChanges } from "./data_files.ts";
 import { type AddFile, dateOfFile } from "./delta_actions.ts";
+import type { DeltaSchema } from "./delta_schema.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
 import { boundsIn } from "./delta_stats.ts";
 import { decodeParquet } from "./parquet.ts";
@@ -18,6 +19,7 @@ import {
   type DatedRows,
   decodeSessions,
   otherColumns,
+  otherNames,
   selectionOf,
   sessionDates,
   sourceIdentity,
@@ -125,6 +127,7 @@ export class CopyOnWrite {
   /** Looks for the old rows first where their epoch's files should be, then wherever they can be. */
   async #rewriteFiles(snapshot: Snapshot): Promise<RewrittenFile[]> {
     const missing = new Set(this.#wanted);
+    const others = otherNames(JSON.parse(snapshot.metaData.schemaString) as DeltaSchema);
     const examined = new Set<string>();
     const rewritten: RewrittenFile[] = [];
     for (const byEpoch of [true, false]) {
@@ -132,7 +135,8 @@ export class CopyOnWrite {
       const candidates = [...snapshot.files].filter(([path, file]) =>
         !examined.has(path) && mayHold(file, wanted, byEpoch)
       );
-      const read = ([path, file]: readonly [string, AddFile]) => this.#rewriteFile(path, file, missing);
+      const read = ([path, file]: readonly [string, AddFile]) =>
+        this.#rewriteFile(path, file, missing, others);
       for await (const result of readInSlices(candidates, read, PARALLEL_REWRITES)) {
         if (result !== null) rewritten.push(result);
       }
@@ -142,14 +146,19 @@ export class CopyOnWrite {
   }
 
   /** Rewrites the file where it holds a row that is wanted, and takes it off `missing`; null where it does not. */
-  async #rewriteFile(path: string, file: AddFile, missing: Set<Wanted>): Promise<RewrittenFile | null> {
+  async #rewriteFile(
+    path: string,
+    file: AddFile,
+    missing: Set<Wanted>,
+    otherNames: ReadonlySet<string>,
+  ): Promise<RewrittenFile | null> {
     if (missing.size === 0) return null;
     const { epoch, files } = this.options;
     const table = decodeParquet(await files.read(path), path);
     const old = fromArrow(SESSION_COLUMNS, table, path);
     const found = findRows(old, missing);
     if (found.size === 0) return null;
-    const others = otherColumns(table);
+    const others = otherColumns(table, otherNames);
     const oldDate = dateOfFile(file);
     const newDate = (row: number) => this.#newDates(found.get(row)!.row).start;
     const pick = (

@@ -5,7 +5,7 @@ import { ColumnBatchBuilder } from "../../schema/column_batch.ts";
 import { invariant } from "../../schema/errors.ts";
 import { SESSION_COLUMNS, SESSION_KINDS, sessionColumnIndex } from "../../schema/session.ts";
 import { type ColumnSpec, fromArrow, toArrow } from "./arrow.ts";
-import { PARTITION_COLUMN } from "./delta_schema.ts";
+import { type DeltaSchema, PARTITION_COLUMN } from "./delta_schema.ts";
 import { decodeParquet, encodeParquet } from "./parquet.ts";
 import { allRows, type RowSelection, takeRows } from "../../schema/take_rows.ts";
 
@@ -86,11 +86,16 @@ export function decodeSessions(bytes: Uint8Array, origin: string): ColumnBatch {
   return fromArrow(SESSION_COLUMNS, decodeParquet(bytes, origin), origin);
 }
 
-/** The columns of a data file that are not ours, for someone added them to the table; null where there are none. */
-export function otherColumns(table: Table): Table | null {
+/** The columns of a table's schema that are not ours, for someone added them. */
+export function otherNames(schema: DeltaSchema): ReadonlySet<string> {
   const ours = new Set([...SESSION_COLUMNS.map(({ name }) => name), PARTITION_COLUMN]);
-  const others = table.schema.fields.map(({ name }) => name).filter((name) => !ours.has(name));
-  return others.length === 0 ? null : table.select(others);
+  return new Set(schema.fields.map(({ name }) => name).filter((name) => !ours.has(name)));
+}
+
+/** Those columns of a data file; null where it has none. What else engines leave in their files is no part of the table. */
+export function otherColumns(file: Table, names: ReadonlySet<string>): Table | null {
+  const others = file.schema.fields.map(({ name }) => name).filter((name) => names.has(name));
+  return others.length === 0 ? null : file.select(others);
 }
 
 /** The rows of {@linkcode otherColumns}, ascending; one may be taken more than once. */

@@ -39,8 +39,8 @@ class ClickHouseWarehouse implements Warehouse {
     });
   }
 
-  doneVersions(tableId: string): Promise<ReadonlySet<number>> {
-    return this.#do("list the versions it has", () => this.#followed.done(tableId));
+  doneVersions(tableId: string, from = 0): Promise<ReadonlySet<number>> {
+    return this.#do("list the versions it has", () => this.#followed.done(tableId, from));
   }
 
   follow(tableId: string, version: number, payload: VersionPayload | null): Promise<void> {

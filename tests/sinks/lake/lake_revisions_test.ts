@@ -2,14 +2,11 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { tableFromArrays } from "apache-arrow";
 import fc from "fast-check";
-import { cellAt, type ColumnBatch } from "../../../schema/column_batch.ts";
 import { SinkError } from "../../../schema/errors.ts";
-import { SESSION_COLUMNS, sessionColumnIndex } from "../../../schema/session.ts";
-import { fromArrow } from "../../../sinks/lake/arrow.ts";
-import { type AddFile, type DeltaAction, serializeActions } from "../../../sinks/lake/delta_actions.ts";
+import type { AddFile, MetaData } from "../../../sinks/lake/delta_actions.ts";
 import type { DeltaLake } from "../../../sinks/lake/lake.ts";
 import { decodeParquet, encodeParquet } from "../../../sinks/lake/parquet.ts";
-import type { ObjectStore, VersionPayload } from "../../../sinks/sink.ts";
+import type { ObjectStore } from "../../../sinks/sink.ts";
 import {
   FaultyStore,
   folderStore,
@@ -21,50 +18,10 @@ import {
   temporaryFolder,
   type TestSession,
 } from "./lake_fixture.ts";
+import { actionsOf, commitAs, payloadOf, shown, signedRows } from "./revisions_fixture.ts";
 
 const DAY_MS = 86_400_000;
 const MIDNIGHT = Date.UTC(2024, 0, 2);
-
-/** `partition:first_offset revision brand date` of each row. */
-function shown(rows: ColumnBatch): string[] {
-  const names = ["source_partition", "first_offset", "revision", "brand", "session_start"];
-  const columns = names.map((name) => rows.columns[sessionColumnIndex(name)]!);
-  return Array.from({ length: rows.rows }, (_, row) => {
-    const [partition, offset, revision, brand, start] = columns.map((column) => cellAt(column, row));
-    return `${partition}:${offset} r${revision} ${brand} ${
-      new Date(start as number).toISOString().slice(0, 10)
-    }`;
-  });
-}
-
-/** The rows of a payload, each with its sign. */
-function signedRows({ parquet, signed }: VersionPayload): string[] {
-  const sign = { name: "sign", kind: "int32", nullable: false } as const;
-  const columns = signed ? [...SESSION_COLUMNS, sign] : SESSION_COLUMNS;
-  const rows = fromArrow(columns, decodeParquet(parquet, "payload"), "payload");
-  return shown(rows).map((text, row) =>
-    `${signed && cellAt(rows.columns[SESSION_COLUMNS.length]!, row) === -1 ? "-" : "+"} ${text}`
-  );
-}
-
-async function actionsOf(
-  store: ObjectStore,
-  version: number,
-): Promise<Record<string, Record<string, unknown>>[]> {
-  const bytes = await store.get(`sessions/_delta_log/${String(version).padStart(20, "0")}.json`);
-  return new TextDecoder().decode(bytes!).trim().split("\n").map((line) => JSON.parse(line));
-}
-
-async function payloadOf(lake: DeltaLake, version: number): Promise<VersionPayload | null> {
-  const [change] = await lake.changes([version]);
-  return await lake.encodeVersion(change!.files);
-}
-
-/** Another program's commit. */
-async function commitAs(store: ObjectStore, version: number, actions: readonly DeltaAction[]): Promise<void> {
-  const key = `sessions/_delta_log/${String(version).padStart(20, "0")}.json`;
-  assertEquals(await store.putIfAbsent(key, serializeActions(actions)), "created");
-}
 
 /** A lake with three sessions of version 1, on two dates. */
 async function lakeWithSessions(store: ObjectStore): Promise<DeltaLake> {
@@ -309,16 +266,23 @@ Deno.test("a commit with revisions whose answers are lost is found in the log, a
   assertEquals(shown(await lakeOn(store).readSessions())[0], "0:1 r2 revised 2024-01-02");
 });
 
-Deno.test("columns that others added to the table are kept, also those of the revised row", async () => {
+Deno.test("columns that others added to the table are kept, also those of the revised row; what else a file has is not", async () => {
   await using folder = await temporaryFolder();
   const store = folderStore(folder.path);
   const lake = lakeOn(store);
   const rows = sessionRows([1, 2, 3].map((firstOffset) => ({ partition: 0, firstOffset })));
   await lake.open();
+  const { metaData } = (await actionsOf(store, 0))[2] as unknown as { metaData: MetaData };
+  const schema = JSON.parse(metaData.schemaString);
+  for (const [name, type] of [["score", "double"], ["note", "string"]]) {
+    schema.fields.push({ name, type, nullable: true, metadata: {} });
+  }
+  await commitAs(store, 1, [{ metaData: { ...metaData, schemaString: JSON.stringify(schema) } }]);
   const [file] = await lake.stage(1, rows);
-  const table = decodeParquet(await lake.readFile(file!.path), "test");
   const others = tableFromArrays({ score: Float64Array.of(0.5, 1.5, 2.5) })
-    .assign(tableFromArrays({ note: ["a", null, "c"] }));
+    .assign(tableFromArrays({ note: ["a", null, "c"] }))
+    .assign(tableFromArrays({ _change_type: [null, null, null].map(String) }));
+  const table = decodeParquet(await lake.readFile(file!.path), "test");
   await store.put(`sessions/${file!.path}`, encodeParquet(table.assign(others)));
   await lake.commit(nthCommit(1, [file!]));
   const moved = revised({ firstOffset: 3, start: MIDNIGHT - 10_000 });
@@ -327,14 +291,21 @@ Deno.test("columns that others added to the table are kept, also those of the re
   for (const { key } of await store.list("sessions/")) {
     if (!key.includes("batch_2-")) continue;
     const written = decodeParquet((await store.get(key))!, key);
-    const name = key.split("/").slice(1, -1).join("/");
-    found[name] = ["first_offset", "score", "note"].map((column) => [...written.getChild(column)!]);
+    const columns = ["first_offset", "score", "note", "_change_type"].map((name) => written.getChild(name));
+    found[key.split("/").slice(1, -1).join("/")] = columns.flatMap((column) =>
+      column === null ? [] : [[...column]]
+    );
   }
+  const [pre, post] = ["update_preimage", "update_postimage"];
   assertEquals(found, {
     "session_date=2024-01-02": [[1n, 2n], [0.5, 1.5], ["a", null]],
     "session_date=2024-01-01": [[3n], [2.5], ["c"]],
-    "_change_data/session_date=2024-01-02": [[2n, 2n, 3n], [1.5, 1.5, 2.5], [null, null, "c"]],
-    "_change_data/session_date=2024-01-01": [[3n], [2.5], ["c"]],
+    "_change_data/session_date=2024-01-02": [[2n, 2n, 3n], [1.5, 1.5, 2.5], [null, null, "c"], [
+      pre,
+      post,
+      pre,
+    ]],
+    "_change_data/session_date=2024-01-01": [[3n], [2.5], ["c"], [post]],
   });
 });
 
