@@ -28,6 +28,7 @@ export class Group {
   constructor(private readonly options: GroupOptions) {}
 
   join(instance: Instance): void {
+    if (this.#members.has(instance)) return;
     this.#members.set(instance, { partitions: new Set(), joining: !this.#newsAt.has(instance) });
     this.rebalance();
   }
