@@ -28,7 +28,7 @@ class ScriptedPipeline implements RunningPipeline {
   }
   onNotice(): void {}
   stats(): PipelineStats {
-    return { ingest: null, sessionActors: [], coordinator: null, pulses: [] };
+    return { ingest: null, sessionActors: [], coordinator: null, firstNewEventMs: null, pulses: [] };
   }
   report(report: EpochReport): void {
     this.#listeners.forEach((listener) => listener(report));
