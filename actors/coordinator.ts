@@ -19,10 +19,12 @@ import {
   epochRecord,
   epochRevisions,
   epochRows,
+  fencedNotice,
 } from "./commit.ts";
 import { feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
 import { transition } from "./epoch.ts";
+import { watermarksOf } from "./epoch_books.ts";
 import {
   type Epoch,
   type EpochEffect,
@@ -95,7 +97,6 @@ export class Coordinator {
   readonly #ended = Promise.withResolvers<void>();
   readonly #ticker: EpochTicker;
   readonly #meter: Meter;
-  readonly #closeAskedAt = new Map<number, number>();
   #replayedBarriers = 0;
   readonly #replayCheck: ReplayCheck;
   #deltaVersion = -1;
@@ -106,7 +107,7 @@ export class Coordinator {
   constructor(private readonly deps: CoordinatorDeps) {
     this.#meter = new Meter(deps.clock);
     this.#replayCheck = new ReplayCheck(deps.lake, deps.shards.length);
-    this.#reporter = new EpochReporter(deps.clock, deps.report);
+    this.#reporter = new EpochReporter(deps.clock, deps.report, this.#meter.timeline);
     this.#ticker = new EpochTicker(deps.clock, deps.config.epochIntervalMs);
   }
 
@@ -153,6 +154,7 @@ export class Coordinator {
         ? []
         : [probeSink({ ping, health: this.#meter.sinks[sink].health, clock, signal })];
     });
+    this.#meter.sinkTurned = () => report({ type: "stats", stats: this.#stats(epochs) });
     await Promise.all([...probes, reportStats(() => this.#stats(epochs), report, clock, signal)]);
   }
 
@@ -162,9 +164,7 @@ export class Coordinator {
       lastEpoch: epochs.lastEpoch,
       epochsInFlight: epochs.inFlight.length,
       lagVersions: this.#follower.lag,
-      watermarks: [...epochs.barriers.values()].flatMap(({ partition, watermark }) =>
-        watermark === null ? [] : [{ partition, watermark }]
-      ),
+      watermarks: watermarksOf(epochs),
       replayedBarriers: this.#replayedBarriers,
     });
   }
@@ -250,7 +250,7 @@ export class Coordinator {
   #run(effect: EpochEffect): void {
     switch (effect.type) {
       case "close":
-        this.#closeAskedAt.set(effect.command.epoch, this.deps.clock.monotonic());
+        this.#meter.asked(effect.command.epoch);
         return this.deps.ingest.send(effect.command);
       case "plan":
         return void this.#plan(effect.partitions).catch(this.#ended.reject);
@@ -274,9 +274,7 @@ export class Coordinator {
 
   async #stage(epoch: Epoch, attempt: number): Promise<void> {
     const sealedAt = this.deps.clock.monotonic();
-    const askedAt = this.#closeAskedAt.get(epoch.number);
-    if (askedAt !== undefined) this.#meter.took("seal", sealedAt - askedAt);
-    this.#closeAskedAt.delete(epoch.number);
+    this.#meter.sealed(epoch.number, epoch.closedBy);
     const rows = epochRows(epoch);
     const revisions = epochRevisions(epoch);
     const deadLetters = epochDeadLetters(epoch);
@@ -285,6 +283,7 @@ export class Coordinator {
       files: rows.rows === 0 ? [] : await lake.stage(epoch.number, rows),
       deadLetterFile: deadLetters.rows === 0 ? null : await lake.stageDeadLetters(epoch.number, deadLetters),
     }));
+    this.#meter.timeline.reached(epoch.number, "uploadedMs");
     if (epoch.attempt === attempt) {
       this.#staged.set(epoch.number, { ...staged, rows: rows.rows, revisions, deadLetters, sealedAt });
     }
@@ -314,7 +313,8 @@ export class Coordinator {
     if (outcome.conflicts > 0) this.#ticker.stagger();
     this.#deltaVersion = outcome.version;
     const commitMs = clock.monotonic() - sealedAt;
-    this.#meter.committed(committedCounts(epoch, files, record, outcome.conflicts));
+    const counts = committedCounts(epoch, files, record, outcome.conflicts);
+    this.#meter.committed(counts);
     // Times are not kept by partition: of an epoch that lost some, none are counted.
     const closing = groupClosingTimes(
       epoch.reduced ? [] : epoch.seals.map(({ closingTimes }) => closingTimes),
@@ -330,6 +330,7 @@ export class Coordinator {
       sessions: rows,
       revisions: revisions.rows,
       deadLetters: deadLetters.rows,
+      bytes: counts.bytes,
       commitMs,
     };
     this.#reporter.committed(facts, inserted.promise).catch(this.#ended.reject);

@@ -1,6 +1,7 @@
 /** The books of an epoch: what its seals say of each partition, added up and proven to balance. PURE but for the state. */
 import { EMPTY_LEDGER, type Ledger, type PartitionBarrier } from "../schema/epoch.ts";
 import { invariant } from "../schema/errors.ts";
+import type { PartitionWatermark } from "../schema/pipeline_stats.ts";
 import type { Epoch, EpochsState, Snapshot } from "./epoch_state.ts";
 
 /** Records of the epoch's barriers. */
@@ -64,4 +65,11 @@ export function snapshot(state: EpochsState, epoch: Epoch, barrier: PartitionBar
 /** An event time that was seen in the partition. */
 export function noteLatest(state: EpochsState, partition: number, time: number | null): void {
   if (time !== null) state.latest.set(partition, Math.max(state.latest.get(partition) ?? time, time));
+}
+
+/** Where event time stands in the partitions that have a watermark, for people. */
+export function watermarksOf({ barriers }: EpochsState): PartitionWatermark[] {
+  return [...barriers.values()].flatMap(({ partition, watermark, clock, idleSince }) =>
+    watermark === null ? [] : [{ partition, watermark, clock, idleSince }]
+  );
 }

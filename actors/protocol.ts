@@ -5,6 +5,7 @@
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
 import type { EpochCloseReason, PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
+import type { OpenSession, OpenSessionQuery } from "../schema/open_session.ts";
 import type { ActorStats, IngestStats } from "../schema/pipeline_stats.ts";
 import type { PartitionRange, RecordBatch } from "../sources/source.ts";
 import type { PartitionCounts } from "./sessionizer.ts";
@@ -201,6 +202,13 @@ export type ActorReport =
   | { readonly type: "epoch"; readonly report: EpochReport }
   /** About once a second, and with what an epoch brings: what the actor counts, and that it is alive. */
   | { readonly type: "stats"; readonly stats: ActorStats }
+  /** A session actor's answer to `inspect`. */
+  | {
+    readonly type: "inspected";
+    readonly id: number;
+    readonly shard: number;
+    readonly sessions: readonly OpenSession[];
+  }
   /** A sentence for the operator. */
   | { readonly type: "notice"; readonly level: "info" | "warning"; readonly text: string }
   | { readonly type: "finished"; readonly summary: PipelineSummary }
@@ -216,6 +224,13 @@ export interface Failure {
 
 /** Supervisor → coordinator. */
 export type CoordinatorCommand = { readonly type: "drain" };
+
+/** Supervisor → session actor: tell of open sessions; answered by `inspected` with the same id. */
+export interface SessionActorCommand {
+  readonly type: "inspect";
+  readonly id: number;
+  readonly query: OpenSessionQuery;
+}
 
 /** How a run starts and ends: `untilEnd` stops it at the log's present end, `closeOpen` then closes what is open. */
 export interface RunMode {

@@ -5,8 +5,10 @@
 import { ColumnBatchBuilder } from "../schema/column_batch.ts";
 import { DEAD_LETTER_KINDS, type PartitionBarrier, type SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant } from "../schema/errors.ts";
+import type { OpenSession, OpenSessionQuery } from "../schema/open_session.ts";
 import type { SessionActorStats } from "../schema/pipeline_stats.ts";
 import { encodeOccurrences, restoreOccurrences } from "./checkpoint.ts";
+import { inspectSessions } from "./inspect.ts";
 import type { SealedPartition, ShardMessage, ShardReport } from "./protocol.ts";
 import {
   acceptBatch,
@@ -76,6 +78,11 @@ export class SessionActor {
     }
     const heldBytes = records === 0 ? null : Math.round(heldEvents * bytes / records);
     return { actor: "session", shard: this.shard, openSessions, heldEvents, heldBytes };
+  }
+
+  /** The shard's open sessions that `query` means. */
+  inspect(query: OpenSessionQuery): OpenSession[] {
+    return inspectSessions(this.#partitions.values(), this.shard, query);
   }
 
   #state(partition: number): PartitionState {

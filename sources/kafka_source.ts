@@ -257,7 +257,7 @@ export class KafkaSource implements Source {
     let [left, records] = [maxBytes, 0];
     for (let i = 0; i < waiting.length && left > 0; i++) {
       const { queue } = waiting[(first + i) % waiting.length]!;
-      const taken = queue.take(left / (waiting.length - i), records === 0 ? Infinity : left);
+      const taken = queue.take(left / (waiting.length - i), left, records === 0 ? Infinity : left);
       batches.push(...taken.batches);
       left -= taken.bytes;
       records += taken.records;

@@ -34,6 +34,7 @@ const THREAD_USES = /^new Worker|\.postMessage$|^postMessage\(\)$/;
 /** Time, timers and chance come from the clock, or from options that the wiring fills. */
 const CLOCKS = new Set([
   "actors/clock.ts",
+  "web/page/browser.ts", // the reader's browser
   "sinks/lake/open.ts", // names of new files
   "sinks/warehouse/chdb_connection.ts", // ids of queries
   "sources/log_file.ts", // the identity of a new log

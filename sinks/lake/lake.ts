@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { ColumnBatch } from "../../schema/column_batch.ts";
 import { DEAD_LETTER_COLUMNS, DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
 import { messageOf, SinkError, UserError } from "../../schema/errors.ts";
+import type { TableSummary, TableVersion } from "../../schema/exploration.ts";
 import { VERSION } from "../../schema/version.ts";
 import type {
   ChangedFile,
@@ -43,6 +44,7 @@ import {
   splitByDate,
 } from "./session_files.ts";
 import { readInSlices } from "./slices.ts";
+import { describeCommit, describeSnapshot } from "./table_history.ts";
 import { takeRows } from "../../schema/take_rows.ts";
 
 /** The Delta table's root in the store. */
@@ -75,6 +77,10 @@ export interface DeltaLake extends Lake {
   readSessionsOf(sessionDate: string): Promise<ColumnBatch>;
   /** At most `limit` committed dead letters (DEAD_LETTER_COLUMNS), the newest first. Works without `open`. */
   readDeadLetters(limit: number): Promise<ColumnBatch>;
+  /** The table at its newest version. */
+  summary(): Promise<TableSummary>;
+  /** At most `limit` versions below `before`, by default the newest ones, descending, as far as the log has them. */
+  history(limit: number, before?: number): Promise<readonly TableVersion[]>;
 }
 
 /** The lake on `store`. Nothing is read or written before one of its functions is called. */
@@ -265,6 +271,21 @@ class StoredLake implements DeltaLake {
       }
     }
     return takeRows(DEAD_LETTER_KINDS, parts, selection);
+  }
+
+  async summary(): Promise<TableSummary> {
+    return describeSnapshot(await this.#newest(), this.#log.location);
+  }
+
+  async history(limit: number, before?: number): Promise<readonly TableVersion[]> {
+    const newest = before ?? (await this.#newest()).version + 1;
+    const versions: TableVersion[] = [];
+    if (newest <= 0 || limit <= 0) return versions;
+    for await (const commit of this.#newestFirst(newest - 1)) {
+      versions.push(describeCommit(commit));
+      if (versions.length === limit) break;
+    }
+    return versions;
   }
 
   #stateOf(snapshot: Snapshot): LakeState {
