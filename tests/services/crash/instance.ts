@@ -5,6 +5,7 @@ import { startProgram } from "../harness/program.ts";
 import type { PipelineEnv } from "../harness/stack.ts";
 
 const LOOK_MS = 100;
+const SCRAPE_MS = 1_000;
 const TEXT_KEPT = 2_000;
 /** How long an orderly stop may take. */
 const DRAIN_MS = 90_000;
@@ -51,6 +52,12 @@ export class Instance {
   /** Its life, or the last one it had. */
   get life(): Life {
     return this.lives.at(-1)!;
+  }
+
+  /** The partitions that it reads, ascending; none where it does not answer. */
+  async partitions(): Promise<number[]> {
+    const lines = (await this.#scrape()).matchAll(/^sessionary_partition_lag_records\{partition="(\d+)"\}/gm);
+    return [...lines].map(([, partition]) => Number(partition)).sort((a, b) => a - b);
   }
 
   get isRunning(): boolean {
@@ -158,18 +165,21 @@ export class Instance {
   /** Its metrics by name, samples of one name added up; empty where it does not answer. */
   async metrics(): Promise<Map<string, number>> {
     const sums = new Map<string, number>();
-    try {
-      const { pid, url } = JSON.parse(await Deno.readTextFile(`${this.env.DATA_DIR}/run.json`));
-      if (pid !== this.#process?.pid || url === null) return sums;
-      const answer = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(1_000) });
-      for (const line of (await answer.text()).split("\n")) {
-        const [, name, value] = /^([a-z_]+)(?:\{.*\})? (\S+)$/.exec(line) ?? [];
-        if (name !== undefined) sums.set(name, (sums.get(name) ?? 0) + Number(value));
-      }
-    } catch {
-      // It is not up yet, or no longer.
+    for (const line of (await this.#scrape()).split("\n")) {
+      const [, name, value] = /^([a-z_]+)(?:\{.*\})? (\S+)$/.exec(line) ?? [];
+      if (name !== undefined) sums.set(name, (sums.get(name) ?? 0) + Number(value));
     }
     return sums;
+  }
+
+  async #scrape(): Promise<string> {
+    try {
+      const { pid, url } = JSON.parse(await Deno.readTextFile(`${this.env.DATA_DIR}/run.json`));
+      if (pid !== this.#process?.pid || url === null) return "";
+      return await (await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(SCRAPE_MS) })).text();
+    } catch {
+      return ""; // It is not up yet, or no longer.
+    }
   }
 }
 
