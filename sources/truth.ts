@@ -153,7 +153,8 @@ function rowOf({ events, partition }: OpenSession, closeReason: "session_end" | 
     close_reason: closeReason,
     source_partition: partition,
     first_offset: offsets[0]!,
-    last_offset: offsets[offsets.length - 1]!,
+    // Not the last one: events that came after the session's end are added before it.
+    last_offset: Math.max(...offsets),
   };
 }
 
