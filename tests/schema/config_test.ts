@@ -9,7 +9,8 @@ import {
 } from "../../schema/config.ts";
 import { UserError } from "../../schema/errors.ts";
 import { formatSetting, maskUrl, parseSetting, type Setting } from "../../schema/setting.ts";
-import { PRODUCE_SETTINGS, RUN_SETTINGS, SETTINGS } from "../../schema/settings.ts";
+import { PRODUCE_SETTINGS } from "../../schema/produce_settings.ts";
+import { RUN_SETTINGS, SETTINGS } from "../../schema/settings.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "../../schema/units.ts";
 
 function problems(env: Record<string, string>, flags: Record<string, string> = {}): string[] {
