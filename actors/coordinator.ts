@@ -31,11 +31,11 @@ import {
   type EpochEvent,
   type EpochsState,
   initialEpochs,
-  type Snapshot,
 } from "./epoch_state.ts";
 import { EpochReporter } from "./epoch_reporter.ts";
 import { EpochTicker } from "./epoch_ticker.ts";
 import { Follower } from "./follower.ts";
+import { LogPlaces, type PlacedSnapshot } from "./log_places.ts";
 import type { Channel } from "./mailbox.ts";
 import { Meter } from "./meter.ts";
 import type {
@@ -48,7 +48,7 @@ import type {
   ShardReport,
 } from "./protocol.ts";
 import { ReplayCheck } from "./replay_check.ts";
-import { planRestart } from "./restart.ts";
+import { planRestart, replayNotice } from "./restart.ts";
 import { retrying } from "./retry.ts";
 import { probeSink } from "./sink_probe.ts";
 import { reportStats } from "./stats_report.ts";
@@ -100,6 +100,7 @@ export class Coordinator {
   #replayedBarriers = 0;
   readonly #replayCheck: ReplayCheck;
   #deltaVersion = -1;
+  readonly #places = new LogPlaces();
   readonly #reporter: EpochReporter;
   /** Checkpoints are written one after another, off the commits' path. */
   #checkpointing: Promise<void> = Promise.resolve();
@@ -191,20 +192,18 @@ export class Coordinator {
     const ranges = this.#ranges;
     invariant(ranges !== null, "ingest says what the partitions hold when it says that they are assigned");
     const retry = { clock, notice: this.#warn, watcher: this.#meter.sinks.lake };
-    const { starts, planned, recent } = await retrying(async () => {
+    const { starts, planned, recent, version } = await retrying(async () => {
       const state = await lake.state();
       this.#firstPartitions ??= state.firstPartitions ?? ranges.length;
-      return await planRestart(lake, state, checkpoints, ranges, partitions);
+      const plan = await planRestart(lake, state, checkpoints, ranges, partitions);
+      return { ...plan, version: state.version };
     }, { ...retry, what: "Reading where the partitions stand in the Delta log" });
     const replayed = starts.reduce((sum, { replay }) => sum + replay.length, 0);
     this.#replayedBarriers += replayed;
-    if (this.#ready) {
-      const names = partitions.map(({ partition }) => partition).sort((a, b) => a - b).join(", ");
-      this.#info(`This instance reads the partitions ${names} now: replaying ${replayed} recorded barriers.`);
-    } else if (replayed > 0) {
-      this.#info(`The last run was not stopped in order: replaying ${replayed} recorded barriers.`);
-    }
+    const notice = replayNotice(partitions, replayed, this.#ready);
+    if (notice !== null) this.#info(notice);
     this.#replayCheck.expect(recent);
+    this.#places.note(planned.flatMap(({ barrier }) => barrier ?? []), version);
     this.#apply({ type: "planned", partitions: planned });
     ingest.send({ type: "assign", partitions: starts });
     await refeedDeadLetters(this.deps.deadLetterTopic, lake, recent);
@@ -261,8 +260,8 @@ export class Coordinator {
       case "commit":
         return void this.#commit(effect.epoch).catch(this.#ended.reject);
       case "checkpoint": {
-        const version = this.#deltaVersion;
-        this.#checkpointing = this.#checkpointing.then(() => this.#checkpoint(effect.snapshots, version));
+        const snapshots = this.#places.place(effect.snapshots);
+        this.#checkpointing = this.#checkpointing.then(() => this.#checkpoint(snapshots));
         return void this.#checkpointing.catch(this.#ended.reject);
       }
       case "settled":
@@ -311,7 +310,9 @@ export class Coordinator {
     );
     if (outcome.status === "fenced") return this.#fenced(epoch, outcome.partitions);
     if (outcome.conflicts > 0) this.#ticker.stagger();
-    this.#deltaVersion = outcome.version;
+    const { version } = outcome;
+    this.#deltaVersion = version;
+    this.#places.note(epoch.barriers, version);
     const commitMs = clock.monotonic() - sealedAt;
     const counts = committedCounts(epoch, files, record, outcome.conflicts);
     this.#meter.committed(counts);
@@ -346,9 +347,9 @@ export class Coordinator {
     this.#apply({ type: "fenced", epoch: epoch.number, partitions });
   }
 
-  async #checkpoint(snapshots: readonly Snapshot[], deltaVersion: number): Promise<void> {
+  async #checkpoint(snapshots: readonly PlacedSnapshot[]): Promise<void> {
     const { pipeline, topic } = this.deps.config;
-    for (const { barrier, ledger, latestEventTime, occurrences } of snapshots) {
+    for (const { barrier, ledger, latestEventTime, occurrences, deltaVersion } of snapshots) {
       const header = {
         semanticsVersion: SEMANTICS_VERSION,
         pipeline,

@@ -79,6 +79,8 @@ export class KafkaSource implements Source {
   readonly #assignment = new Assignment();
   readonly #states = new Map<number, PartitionState>();
   #turn = 0;
+  /** The answer that is being waited for. */
+  #ranges: Promise<readonly PartitionRange[]> | null = null;
   #failure: SourceError | null = null;
   #closed = false;
   /** Resolved and replaced whenever a poll should look again. */
@@ -128,8 +130,9 @@ export class KafkaSource implements Source {
     for (const partition of this.#assignment.owned) this.#states.set(partition, newState());
   }
 
+  /** In an outage it waits for the brokers, two minutes at most; who asks meanwhile gets the same answer. */
   ranges(): Promise<readonly PartitionRange[]> {
-    return this.#checks.ranges();
+    return this.#ranges ??= this.#checks.ranges(() => !this.#closed).finally(() => this.#ranges = null);
   }
 
   async seek(partition: number, offset: number): Promise<void> {
@@ -257,7 +260,7 @@ export class KafkaSource implements Source {
     let [left, records] = [maxBytes, 0];
     for (let i = 0; i < waiting.length && left > 0; i++) {
       const { queue } = waiting[(first + i) % waiting.length]!;
-      const taken = queue.take(left / (waiting.length - i), records === 0 ? Infinity : left);
+      const taken = queue.take(left / (waiting.length - i), left, records === 0 ? Infinity : left);
       batches.push(...taken.batches);
       left -= taken.bytes;
       records += taken.records;

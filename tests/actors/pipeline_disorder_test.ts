@@ -1,0 +1,74 @@
+/** Late, duplicate and out-of-order events through the whole pipeline, late for real: their sessions are committed. */
+import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import { systemClock } from "../../actors/clock.ts";
+import { startPipeline } from "../../actors/supervisor.ts";
+import { verifyData } from "../../commands/verify.ts";
+import type { Config } from "../../schema/config.ts";
+import { openProducer } from "../../sources/open.ts";
+import { produce } from "../../sources/produce.ts";
+import { SimulatedFeed } from "../../sources/simulated_feed.ts";
+import { Simulator, virtualTimeline } from "../../sources/simulator.ts";
+import { recordingContext, withTempDir } from "../support/command_context.ts";
+import { configOf, deltaRows, ledgerOf, type Row, runToEnd, warehouseRows } from "../support/pipeline_run.ts";
+import { byPlace, comparable } from "../support/truth_rows.ts";
+
+const EVENTS = 6_000;
+/** Some 300 records, 50 s of event time: an epoch is over before the next are sent, and a late event waits for some. */
+const SEND_BYTES = 160 * 1024;
+const POLL_MS = 5;
+
+/** Feeds a running pipeline, and sends no more before what was sent is committed. Returns the records sent. */
+async function feedEpochByEpoch(config: Config, feed: SimulatedFeed): Promise<number> {
+  const pipeline = await startPipeline({ config, untilEnd: false, closeOpen: false });
+  let [sent, committed, ended] = [0, 0, false];
+  pipeline.onEpoch(({ events }) => committed += events);
+  pipeline.finished.catch(() => {}).finally(() => ended = true);
+  const producer = await openProducer(config, systemClock);
+  await produce({
+    feed,
+    producer: {
+      topic: producer.topic,
+      send: async (records) => {
+        const positions = await producer.send(records);
+        sent += records.length;
+        while (committed < sent && !ended) await systemClock.sleep(POLL_MS);
+        return positions;
+      },
+      close: () => producer.close(),
+    },
+    sendBytes: SEND_BYTES,
+    rate: "max",
+    now: systemClock.monotonic,
+    sleep: systemClock.sleep,
+  });
+  await producer.close();
+  pipeline.drain();
+  await pipeline.finished;
+  return sent;
+}
+
+Deno.test("with 5 % of the events late, twice or out of order, both sinks and the views hold what the truth says", () =>
+  withTempDir(async (dir) => {
+    const env = { DATA_DIR: `${dir}/data`, EPOCH_INTERVAL: "50ms", REVISION_INTERVAL: "100ms" };
+    const config = configOf({ ...env, KAFKA_PARTITIONS: "3" });
+    const shares = { late: 0.05, duplicates: 0.05, outOfOrder: 0.05 };
+    const simulator = new Simulator({ seed: 19, ...virtualTimeline(EVENTS, Date.now()), ...shares });
+    const truthPath = `${dir}/truth.json`;
+    const sent = await feedEpochByEpoch(config, new SimulatedFeed(simulator, { events: EVENTS, truthPath }));
+    await runToEnd(config);
+    const truth = JSON.parse(await Deno.readTextFile(truthPath)).sessions as Row[];
+    const rows = await deltaRows(config);
+    const withoutRevision = rows.map(comparable).map(({ revision: _, ...row }) => row);
+    assertEquals(withoutRevision.sort(byPlace), truth.sort(byPlace));
+    const revised = rows.filter(({ revision }) => Number(revision) > 0).length;
+    assertGreater(revised, rows.length / 5);
+    assert(rows.some(({ revision }) => Number(revision) > 1), "some sessions were revised more than once");
+    const books = { deadLetters: 0, held: 0, inSessions: EVENTS, duplicates: sent - EVENTS };
+    assertEquals(await ledgerOf(config), { consumed: sent, ...books });
+    const context = recordingContext();
+    await verifyData(config, { json: false, repair: false }, context);
+    assertStringIncludes(context.printed.join("\n"), "Everything agrees.");
+    const sessions = (await warehouseRows(config, ["sessions"])).get("sessions")!;
+    const shown = (row: Row) => [row.session_id, row.revision, row.total_events].join(" ");
+    assertEquals(sessions.map(shown).sort(), rows.map(shown).sort());
+  }));
