@@ -187,7 +187,7 @@ function titleOf(column: string): string {
 }
 
 /** What a table shows of the sums, unless all columns are wanted. */
-const MAIN_COLUMNS = new Set(["total_events", "sessions"]);
+const MAIN_COLUMNS = new Set(["total_events"]);
 
 function columnsOf(
   { totals, series, dimensions, weight }: Analytics,

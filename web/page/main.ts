@@ -115,6 +115,11 @@ function renderLine(): TemplateResult {
   }
 }
 
+/** What stands out of a finding: up to its first colon or stop. */
+function headline(text: string): string {
+  return /^.*?[.:](?= )/s.exec(text)?.[0] ?? text;
+}
+
 /** The same words as long as nothing changes, so that they are read out once. */
 function renderHealth(): TemplateResult {
   const { state, sinceMs } = connection.line;
@@ -136,7 +141,9 @@ function renderHealth(): TemplateResult {
   }
   return html`${
     status.findings.map(({ severity, text, advice }) =>
-      html`<p class="finding ${severity}"><strong>${visible(text)}</strong> ${advice}</p>`
+      html`<p class="finding ${severity}"><strong>${headline(text)}</strong>${
+        visible(text.slice(headline(text).length))
+      } ${advice}</p>`
     )
   }`;
 }

@@ -185,7 +185,7 @@ function waiting(): TemplateResult {
 const VERSION_COLUMNS: readonly Column<Version>[] = [
   { title: "Version", cell: ({ version }) => count(version), number: true },
   { title: "Committed", cell: ({ timestampMs }) => time(timestampMs) },
-  { title: "Operation", cell: ({ operation }) => operation === null ? "–" : foreign(operation) },
+  { title: "Operation", minor: true, cell: ({ operation }) => operation === null ? "–" : foreign(operation) },
   { title: "Epoch", cell: ({ epoch }) => epoch === null ? "–" : count(epoch), number: true },
   { title: "Rows", cell: ({ rowsAdded }) => rowsAdded === null ? "–" : `+${count(rowsAdded)}`, number: true },
   {
@@ -200,7 +200,7 @@ const VERSION_COLUMNS: readonly Column<Version>[] = [
     number: true,
   },
   { title: "Dead letters", cell: ({ deadLetters }) => count(deadLetters), number: true },
-  { title: "Closed by", cell: ({ closedBy }) => closedBy === null ? "–" : foreign(closedBy) },
+  { title: "Closed by", minor: true, cell: ({ closedBy }) => closedBy === null ? "–" : foreign(closedBy) },
   {
     title: "Written by",
     cell: ({ engine, details }) =>
