@@ -28,6 +28,8 @@ interface Outcome {
   readonly eventsPerSecond: number;
   /** Of the whole process, microseconds. */
   readonly cpuPerEvent: number;
+  /** What the viewers got. */
+  readonly answers: number;
 }
 
 async function fill(config: Config, events: number): Promise<void> {
@@ -40,19 +42,23 @@ async function fill(config: Config, events: number): Promise<void> {
 }
 
 /** Does what an open page does until `signal` aborts; answers are read to their end. */
-async function view(url: string, paths: readonly string[], signal: AbortSignal): Promise<number> {
-  let answers = 0;
+async function view(
+  url: string,
+  paths: readonly string[],
+  signal: AbortSignal,
+  got: () => void,
+): Promise<void> {
   const ask = async (path: string) => {
     const response = await fetch(`${url}${path}`, { signal });
     await response.body?.pipeTo(new WritableStream());
-    if (response.ok) answers++;
+    if (response.ok) got();
   };
   const live = await fetch(`${url}/api/live`, { signal });
   let written = "";
   let openAskedAt = -Infinity;
   let asking = Promise.resolve();
   for await (const text of live.body!.pipeThrough(new TextDecoderStream())) {
-    answers++;
+    got();
     const stamp = /"deltaVersion":\d+,"lagVersions":\d+/.exec(text)?.[0] ?? written;
     const due = stamp === written ? [] : [...paths];
     written = stamp;
@@ -64,7 +70,6 @@ async function view(url: string, paths: readonly string[], signal: AbortSignal):
     asking = asking.then(async () => void await Promise.all(due.map(ask)));
     asking.catch(() => {});
   }
-  return answers;
 }
 
 /** The address of the program that holds the folder, once it says so. */
@@ -89,10 +94,10 @@ async function run(dataDir: string, events: number, viewers: number): Promise<Ou
   }).spawn();
   const url = await addressOf(dataDir);
   const stopped = new AbortController();
-  const answered: number[] = [];
+  let answers = 0;
   // Ended by the signal, or by the program.
   const viewing = VIEWS.slice(0, viewers).map((paths) =>
-    view(url, paths, stopped.signal).then((count) => void answered.push(count), () => {})
+    view(url, paths, stopped.signal, () => answers++).catch(() => {})
   );
   const epochs = program.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLines());
   let [first, last, before, seen] = [0, 0, 0, 0];
@@ -113,6 +118,7 @@ async function run(dataDir: string, events: number, viewers: number): Promise<Ou
   return {
     eventsPerSecond: 1000 * (seen - before) / (last - first),
     cpuPerEvent: 1e6 * cpuSeconds / events,
+    answers,
   };
 }
 
@@ -164,6 +170,7 @@ try {
         `event; with ${VIEWS.length} viewers ${Math.round(seen.eventsPerSecond)} and ${
           seen.cpuPerEvent.toFixed(2)
         } ` +
+        `(${seen.answers} answers)`,
     );
   }
   const percent = (ratio: number) => `${((ratio - 1) * 100).toFixed(1)} %`;
