@@ -32,7 +32,8 @@ const connection = new Connection((_line: LineState, newest: Status | null) => {
   status = newest ?? status;
   redraw();
 });
-const context = { connection, redraw };
+const stamp = () => `${status?.deltaVersion} ${status?.sinks.warehouse?.rows} ${status?.lagVersions}`;
+const context = { connection, redraw, stamp };
 
 const VIEWS: Readonly<Record<string, { readonly title: string; readonly view: View }>> = {
   flow: { title: "Flow", view: new FlowView(context) },

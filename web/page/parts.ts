@@ -13,6 +13,8 @@ export interface ViewContext {
   readonly connection: Connection;
   /** Draws the page again, soon. */
   readonly redraw: () => void;
+  /** What this instance has written up to now: another one where there may be something new in the sinks. */
+  readonly stamp: () => string;
 }
 
 /** What stands behind the `#` of the address. */

@@ -106,8 +106,8 @@ export class SessionsView implements View {
     // A page that the reader has turned to stays as it is.
     if (before !== null && this.#finished.value !== null) return;
     const limit = this.#search === null ? PAGE_ROWS : FOUND_ROWS;
-    this.#finished.refresh(
-      REFRESH_MS,
+    this.#finished.follow(
+      this.#context.stamp(),
       () => connection.get<Sessions>("/api/sessions", { ...search, limit, before }),
     );
   }
