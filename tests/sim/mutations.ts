@@ -279,7 +279,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [{
       file: "sinks/lake/copy_on_write.ts",
       find: "const holds = done?.sources.every((path) => snapshot.files.has(path)) &&",
-      replace: "const holds = (done?.sources.length ?? 0) >= 0 &&",
+      replace: "const holds = done !== null &&",
     }],
   },
   {
