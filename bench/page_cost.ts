@@ -1,6 +1,6 @@
 /**
  * `deno task bench:page [EVENTS] [ROUNDS]`: what three viewers of the page cost a pipeline at full speed. Each round runs
- * the program over the same events with viewers and without, in turns; a viewer asks what the page's views ask, as often.
+ * the program over the same events with viewers and without, in turns; a viewer asks what a view of the page asks, as often.
  * The machine's noise is in the wall clock, less so in the CPU time for each event: both are printed.
  */
 import { systemClock } from "../actors/clock.ts";
@@ -10,29 +10,25 @@ import { produce } from "../sources/produce.ts";
 import { SimulatedFeed } from "../sources/simulated_feed.ts";
 import { Simulator, virtualTimeline } from "../sources/simulator.ts";
 
-const EVENTS_DEFAULT = 400_000;
+const EVENTS_DEFAULT = 1_500_000;
 const ROUNDS_DEFAULT = 4;
-const VIEWERS = 3;
 const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname);
 
 const ANALYTICS = ["session_summary", "brand_analytics", "device_analytics", "geographic_analytics"]
   .concat("subscription_analytics", "page_analytics");
 
-/** What the views ask again, and how often, milliseconds: all of them at once, as if a reader had four tabs. */
-const ASKED: readonly (readonly [path: string, everyMs: number])[] = [
-  ["/api/open-sessions?limit=20", 2_000],
-  ["/api/sessions?limit=25", 2_000],
-  ["/api/table", 2_000],
-  ["/api/table/versions?limit=20", 2_000],
-  ["/api/dead-letters?limit=20", 2_000],
-  ...ANALYTICS.map((name): [string, number] => [`/api/analytics/${name}?limit=10`, 5_000]),
+/** What each view asks when something was written; all of them follow the live stream. One viewer a view. */
+const VIEWS: readonly (readonly string[])[] = [
+  ["/api/sessions?limit=25"],
+  ANALYTICS.map((name) => `/api/analytics/${name}?limit=10`),
+  ["/api/table", "/api/table/versions?limit=20", "/api/dead-letters?limit=20"],
 ];
 
 interface Outcome {
   readonly eventsPerSecond: number;
   /** Of the whole process, microseconds. */
   readonly cpuPerEvent: number;
-  /** Answers that the viewers got. */
+  /** What the viewers got. */
   readonly answers: number;
 }
 
@@ -45,24 +41,35 @@ async function fill(config: Config, events: number): Promise<void> {
   await producer.close();
 }
 
-/** Asks until `signal` aborts; answers are read to their end and thrown away. */
-async function view(url: string, signal: AbortSignal): Promise<number> {
-  let answers = 0;
-  const ask = async (path: string, everyMs: number) => {
-    while (!signal.aborted) {
-      const response = await fetch(`${url}${path}`, { signal });
-      await response.body?.pipeTo(new WritableStream());
-      if (response.ok) answers++;
-      await systemClock.sleep(everyMs, signal);
+/** Does what an open page does until `signal` aborts; answers are read to their end. */
+async function view(
+  url: string,
+  paths: readonly string[],
+  signal: AbortSignal,
+  got: () => void,
+): Promise<void> {
+  const ask = async (path: string) => {
+    const response = await fetch(`${url}${path}`, { signal });
+    await response.body?.pipeTo(new WritableStream());
+    if (response.ok) got();
+  };
+  const live = await fetch(`${url}/api/live`, { signal });
+  let written = "";
+  let openAskedAt = -Infinity;
+  let asking = Promise.resolve();
+  for await (const text of live.body!.pipeThrough(new TextDecoderStream())) {
+    got();
+    const stamp = /"deltaVersion":\d+,"lagVersions":\d+/.exec(text)?.[0] ?? written;
+    const due = stamp === written ? [] : [...paths];
+    written = stamp;
+    // Only the view of sessions asks for open ones, every two seconds.
+    if (paths === VIEWS[0] && systemClock.monotonic() - openAskedAt > 2_000) {
+      openAskedAt = systemClock.monotonic();
+      due.push("/api/open-sessions?limit=20");
     }
-  };
-  const live = async () => {
-    const response = await fetch(`${url}/api/live`, { signal });
-    for await (const _ of response.body!) answers++;
-  };
-  // Ended by the signal, or by the program.
-  await Promise.allSettled([live(), ...ASKED.map(([path, everyMs]) => ask(path, everyMs))]);
-  return answers;
+    asking = asking.then(async () => void await Promise.all(due.map(ask)));
+    asking.catch(() => {});
+  }
 }
 
 /** The address of the program that holds the folder, once it says so. */
@@ -80,14 +87,18 @@ async function run(dataDir: string, events: number, viewers: number): Promise<Ou
   for (const path of [lake, warehouse]) await Deno.remove(path, { recursive: true }).catch(() => {});
   const program = new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--no-prompt", `--config=${ROOT}deno.json`, "-P=dev", `${ROOT}main.ts`, "run"],
-    env: { DATA_DIR: dataDir, EPOCH_INTERVAL: "1s", HTTP_PORT: "0", LOG_FORMAT: "json" },
+    env: { DATA_DIR: dataDir, HTTP_PORT: "0", LOG_FORMAT: "json" },
     stdin: "null",
     stdout: "piped",
     stderr: "null",
   }).spawn();
   const url = await addressOf(dataDir);
   const stopped = new AbortController();
-  const viewing = Promise.all(Array.from({ length: viewers }, () => view(url, stopped.signal)));
+  let answers = 0;
+  // Ended by the signal, or by the program.
+  const viewing = VIEWS.slice(0, viewers).map((paths) =>
+    view(url, paths, stopped.signal, () => answers++).catch(() => {})
+  );
   const epochs = program.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLines());
   let [first, last, before, seen] = [0, 0, 0, 0];
   for await (const line of epochs.values({ preventCancel: true })) {
@@ -100,7 +111,7 @@ async function run(dataDir: string, events: number, viewers: number): Promise<Ou
   const metrics = await (await fetch(`${url}/metrics`)).text();
   const cpuSeconds = Number(/^process_cpu_seconds_total ([\d.e+-]+)$/m.exec(metrics)![1]);
   stopped.abort();
-  const answers = (await viewing).reduce((sum, count) => sum + count, 0);
+  await Promise.all(viewing);
   program.kill("SIGTERM");
   await epochs.pipeTo(new WritableStream());
   await program.status;
@@ -144,10 +155,10 @@ try {
   const ratios: { readonly rate: number; readonly cpu: number }[] = [];
   for (let round = 1; round <= rounds; round++) {
     // In turns, so that what the machine does beside it falls on both alike.
-    const order = round % 2 === 0 ? [VIEWERS, 0] : [0, VIEWERS];
+    const order = round % 2 === 0 ? [VIEWS.length, 0] : [0, VIEWS.length];
     const outcomes = new Map<number, Outcome>();
     for (const viewers of order) outcomes.set(viewers, await run(dataDir, events, viewers));
-    const [without, seen] = [outcomes.get(0)!, outcomes.get(VIEWERS)!];
+    const [without, seen] = [outcomes.get(0)!, outcomes.get(VIEWS.length)!];
     ratios.push({
       rate: seen.eventsPerSecond / without.eventsPerSecond,
       cpu: seen.cpuPerEvent / without.cpuPerEvent,
@@ -156,7 +167,7 @@ try {
       `round ${round}: ${Math.round(without.eventsPerSecond)} events/s and ${
         without.cpuPerEvent.toFixed(2)
       } µs CPU an ` +
-        `event; with ${VIEWERS} viewers ${Math.round(seen.eventsPerSecond)} and ${
+        `event; with ${VIEWS.length} viewers ${Math.round(seen.eventsPerSecond)} and ${
           seen.cpuPerEvent.toFixed(2)
         } ` +
         `(${seen.answers} answers)`,

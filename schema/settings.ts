@@ -175,11 +175,7 @@ export const SETTINGS = {
     "1h",
   ),
   s3TlsCa: path(
-    {
-      env: "S3_TLS_CA",
-      group: OBJECT_STORE,
-      doc: "PEM file of authorities to trust; the well-known ones by default",
-    },
+    { env: "S3_TLS_CA", group: OBJECT_STORE, doc: "PEM file of authorities to trust instead of the usual" },
     null,
   ),
   clickhouseUrl: httpUrl({

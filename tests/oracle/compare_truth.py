@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Compares a Delta table's sessions with what they must be, row by row and column by column.
 
-    python3 compare_truth.py TABLE TRUTH.json [COLUMN …]     (needs: pip install deltalake pyarrow)
+    python3 compare_truth.py TABLE TRUTH.json …     (needs: pip install deltalake pyarrow)
 
-TRUTH.json is what `produce --truth` or access_log.py wrote. Rows are matched by their identity (session_id,
+TRUTH.json is what `produce --truth` or access_log.py wrote; several are taken together. Rows are matched by their identity (session_id,
 source_partition, first_offset) where the truth has it, else by session_id and start. Not compared: batch_id,
-created_at, what the truth does not say, and the COLUMNs that are named; in close_reason `timeout`, `idle` and
+created_at and what the truth does not say; in close_reason `timeout`, `idle` and
 `drain` count as equal, because they depend on when the pipeline ran. Of each row a digest is kept and no more, so
 that millions can be compared. Exit code 0 where all is equal, 1 where not, 2 where there is nothing to compare.
 """
@@ -46,17 +46,18 @@ def digest(row):
     return hashlib.blake2b(json.dumps(row, sort_keys=True).encode(), digest_size=16).digest()
 
 
-def true_sessions(path):
+def true_sessions(paths):
     """The truth's sessions; `produce --truth` writes one a line, which spares reading all of them at once."""
-    with open(path, encoding="utf-8") as file:
-        if not file.readline().rstrip().endswith('"sessions":['):
-            file.seek(0)
-            yield from json.load(file)["sessions"]
-            return
-        for line in file:
-            line = line.strip().rstrip(",")
-            if line.startswith("{"):
-                yield json.loads(line)
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            if not file.readline().rstrip().endswith('"sessions":['):
+                file.seek(0)
+                yield from json.load(file)["sessions"]
+                continue
+            for line in file:
+                line = line.strip().rstrip(",")
+                if line.startswith("{"):
+                    yield json.loads(line)
 
 
 def table_rows(table):
@@ -81,15 +82,15 @@ def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     table = deltalake.DeltaTable(sys.argv[1])
-    truth_path, left_out = sys.argv[2], set(sys.argv[3:])
+    truth_paths = sys.argv[2:]
     columns, key, expected = [], [], {}
 
     def identify(row):
         return tuple(row[name] for name in key)
 
-    for row in true_sessions(truth_path):
+    for row in true_sessions(truth_paths):
         if not columns:
-            columns = [name for name in row if name not in left_out]
+            columns = list(row)
             key = ["session_id", "source_partition", "first_offset"]
             if "first_offset" not in columns:
                 key = ["session_id", "session_start"]
@@ -98,12 +99,13 @@ def main():
     if not expected:
         print("The truth has no sessions: nothing was compared.")
         sys.exit(2)
-    count, extra, found_rows = len(expected), [], 0
+    count, extra, found_rows, revised = len(expected), [], 0, 0
     seen, repeated, unknown, differing = set(), [], [], []
     for found in table_rows(table):
         if found_rows == 0:
             extra = sorted(set(found) - set(columns) - NOT_COMPARED)
         found_rows += 1
+        revised += found.get("revision", 0) > 0
         row = comparable(found, columns)
         identity = identify(row)
         if identity in seen:
@@ -123,9 +125,10 @@ def main():
         print(problem)
     if differing:
         shown = set(differing[:SHOWN_MAX])
-        for line in differing_cells(true_sessions(truth_path), table, columns, identify, shown):
+        for line in differing_cells(true_sessions(truth_paths), table, columns, identify, shown):
             print(line)
-    print(f"lost {len(lost)}, repeated {len(repeated)}, unknown {len(unknown)}, differing {len(differing)}")
+    print(f"lost {len(lost)}, repeated {len(repeated)}, unknown {len(unknown)}, differing {len(differing)}; "
+          f"{revised} revised by late events")
     problems += differing
     print(f"{found_rows} rows in the table (version {table.version()}), {count} in the truth; {len(columns)} "
           f"columns, {len(seen) * len(columns)} cells compared; {len(problems)} differences." +

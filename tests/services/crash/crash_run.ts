@@ -29,11 +29,12 @@ export interface CrashReport extends Outcome {
   readonly stopsByOutage: number;
   readonly fenced: number;
   readonly taken: number;
-  readonly revisions: number;
   readonly verifiedBarriers: number;
   /** Milliseconds, ascending: of starts after a kill that no outage touched. */
   readonly recoveries: readonly number[];
   readonly landings: readonly number[];
+  /** Seconds of CPU time that those starts had taken at their first new event, ascending. */
+  readonly cpu: readonly number[];
   /** Such starts that were killed again before their first new event. */
   readonly killedBefore: number;
   /** Starts that an outage touched. */
@@ -45,7 +46,8 @@ export async function runCrash(options: CrashOptions, say: (text: string) => voi
   const folder = await Deno.makeTempDir({ prefix: "crash-" });
   try {
     await using stack = await Stack.start();
-    await using world = new World(stack, folder, options);
+    await using world = await World.start(stack, folder, options);
+    say(`The log has ${options.open} sessions that stay open, and the readers begin.`);
     await using run = new CrashRun(options, stack, world, say);
     return await run.run();
   } finally {
@@ -78,9 +80,7 @@ class CrashRun implements AsyncDisposable {
   }
 
   async run(): Promise<CrashReport> {
-    const { open, seconds, kills } = this.options;
-    const opened = await this.world.opened();
-    this.say(`${opened.records} events of ${open} sessions that stay open are in the log.`);
+    const { seconds, kills } = this.options;
     for (const instance of this.world.instances) this.#start(instance);
     await this.world.begun();
     this.say(`The instances have begun; ${kills} kills within ${seconds} s follow.`);
@@ -174,9 +174,9 @@ class CrashRun implements AsyncDisposable {
       stopsByOutage: this.#stopsByOutage,
       fenced: sum("fenced"),
       taken: sum("taken"),
-      revisions: sum("revisions"),
       verifiedBarriers: sum("verifiedBarriers"),
       recoveries: ascending(untouched.map(({ recoveryMs }) => recoveryMs)),
+      cpu: ascending(untouched.map(({ recoveryCpu }) => recoveryCpu)),
       landings: ascending(untouched.map(({ landedMs }) => landedMs)),
       killedBefore: untouched.filter(({ recoveryMs }) => recoveryMs === null).length,
       duringOutages: lives.length - untouched.length,

@@ -16,6 +16,8 @@ export interface Life {
   readonly startedAt: number;
   /** Milliseconds from its start to its first event that was not replayed; null where it ended before. */
   recoveryMs: number | null;
+  /** CPU time that it had taken up to then, seconds: what recovery costs, however busy the machine is. */
+  recoveryCpu: number | null;
   /** Milliseconds from its start to its first report of an epoch with events, in both sinks. */
   landedMs: number | null;
   /** Epoch milliseconds; Infinity while it runs. */
@@ -32,8 +34,6 @@ export interface InstanceCounts {
   fenced: number;
   /** Times that partitions came to it while it ran. */
   taken: number;
-  /** Rows that late events replaced. */
-  revisions: number;
   /** Barriers whose rows a replay has made again, and compared. */
   verifiedBarriers: number;
 }
@@ -41,7 +41,7 @@ export interface InstanceCounts {
 /** A process of `run` on a data directory of its own. */
 export class Instance {
   readonly lives: Life[] = [];
-  readonly counts: InstanceCounts = { fenced: 0, taken: 0, revisions: 0, verifiedBarriers: 0 };
+  readonly counts: InstanceCounts = { fenced: 0, taken: 0, verifiedBarriers: 0 };
   /** Events in epochs that it reported. */
   events = 0;
   #process: Deno.ChildProcess | null = null;
@@ -73,6 +73,7 @@ export class Instance {
     const life: Life = {
       startedAt: systemClock.now(),
       recoveryMs: null,
+      recoveryCpu: null,
       landedMs: null,
       endedAt: Infinity,
       endedBy: "still running",
@@ -138,7 +139,6 @@ export class Instance {
     const report = parsed(line) as Partial<EpochReport>;
     if (report.version === undefined) return;
     this.events += report.events ?? 0;
-    this.counts.revisions += report.revisions ?? 0;
     if (report.events !== 0) life.landedMs ??= systemClock.now() - life.startedAt;
   }
 
@@ -158,6 +158,7 @@ export class Instance {
         .map((name) => metrics.get(name));
       if (recovery === undefined || started === undefined) continue;
       // The process counts from when its runtime was up; this counts from when it was asked for.
+      life.recoveryCpu = metrics.get("process_cpu_seconds_total") ?? null;
       life.recoveryMs = (started + recovery) * 1_000 - life.startedAt;
     }
   }

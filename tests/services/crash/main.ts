@@ -14,7 +14,6 @@ interface Flags extends Omit<CrashOptions, "seconds" | "disorder"> {
   readonly late: number;
   readonly duplicates: number;
   readonly outOfOrder: number;
-  readonly bad: number;
 }
 
 const flags = new Command("crash").description("Kills instances of the program on real services.")
@@ -25,14 +24,13 @@ const flags = new Command("crash").description("Kills instances of the program o
   .option("--open <n>", "sessions that stay open all the time", number, 0)
   .option("--minutes <n>", "over which the kills are spread", number, 18)
   .option("--outages <n>", "kills of object store and broker, by turns", number, 4)
-  .option("--late <share>", "events that come after their session's end", number, 0.05)
-  .option("--duplicates <share>", "events that come twice", number, 0.05)
-  .option("--out-of-order <share>", "events with a time before that of an earlier one", number, 0.05)
-  .option("--bad <share>", "records that are no event", number, 0.001)
+  .option("--late <percent>", "events that come after their session's end", number, 5)
+  .option("--duplicates <percent>", "events that come twice", number, 5)
+  .option("--out-of-order <percent>", "events with a time before that of an earlier one", number, 5)
   .parse(["deno", "crash", ...Deno.args]).opts<Flags>();
 
-const { minutes, late, duplicates, outOfOrder, bad, ...others } = flags;
-const disorder = { late, duplicates, outOfOrder, bad };
+const { minutes, late, duplicates, outOfOrder, ...others } = flags;
+const disorder = { late, duplicates, outOfOrder };
 console.log(`crash ${JSON.stringify(flags)}`);
 const report = await runCrash({ ...others, seconds: minutes * 60, disorder }, (text) => console.log(text));
 console.log(formatReport(report));

@@ -9,11 +9,10 @@ export function percentile(values: readonly number[], share: number): number {
 
 /** The table, and what is wrong. */
 export function formatReport(report: CrashReport): string {
-  const { produced, recoveries, landings } = report;
+  const { produced, recoveries, landings, cpu } = report;
   const rows: [string, string | number][] = [
     ["kills", report.kills],
     ["records produced", produced.records],
-    ["of them late, after their session's end", produced.late],
     ["sessions in the table", report.rows],
     ["lost", report.lost],
     ["repeated", report.repeated],
@@ -21,21 +20,20 @@ export function formatReport(report: CrashReport): string {
     ["differing", report.differing],
     ["records consumed, by the ledger", report.consumed],
     ["dead letters", `${report.deadLetters} of ${produced.bad}`],
-    ["revisions", report.revisions],
+    ["of the sessions, revised by late events", report.revised],
     ["fenced commits", report.fenced],
     ["partitions came to a running instance", `${report.taken} times`],
     ["barriers whose replay was verified", report.verifiedBarriers],
     ["stops by an outage", report.stopsByOutage],
   ];
-  const [ms, counted] = [
-    (values: readonly number[]) => [0.5, 0.99, 1].map((share) => percentile(values, share).toFixed(0)),
-    recoveries.length,
-  ];
+  const at = (values: readonly number[], digits = 0) =>
+    [0.5, 0.99, 1].map((share) => percentile(values, share).toFixed(digits));
   const times = formatTable({
-    columns: ["from start to …, ms", "starts", "P50", "P99", "max"],
+    columns: ["from start to the first new event", "starts", "P50", "P99", "max"],
     rows: [
-      ["first new event processed", counted, ...ms(recoveries)],
-      ["first new events in both sinks", landings.length, ...ms(landings)],
+      ["processed, ms", recoveries.length, ...at(recoveries)],
+      ["in both sinks, ms", landings.length, ...at(landings)],
+      ["CPU time up to its processing, s", cpu.length, ...at(cpu, 1)],
     ],
   });
   const others =
