@@ -10,7 +10,7 @@ import { produce } from "../sources/produce.ts";
 import { SimulatedFeed } from "../sources/simulated_feed.ts";
 import { Simulator, virtualTimeline } from "../sources/simulator.ts";
 
-const EVENTS_DEFAULT = 400_000;
+const EVENTS_DEFAULT = 1_500_000;
 const ROUNDS_DEFAULT = 4;
 const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname);
 
@@ -87,7 +87,7 @@ async function run(dataDir: string, events: number, viewers: number): Promise<Ou
   for (const path of [lake, warehouse]) await Deno.remove(path, { recursive: true }).catch(() => {});
   const program = new Deno.Command(Deno.execPath(), {
     args: ["run", "-q", "--no-prompt", `--config=${ROOT}deno.json`, "-P=dev", `${ROOT}main.ts`, "run"],
-    env: { DATA_DIR: dataDir, EPOCH_INTERVAL: "1s", HTTP_PORT: "0", LOG_FORMAT: "json" },
+    env: { DATA_DIR: dataDir, HTTP_PORT: "0", LOG_FORMAT: "json" },
     stdin: "null",
     stdout: "piped",
     stderr: "null",

@@ -144,7 +144,7 @@ function renderTiles(status: Status): TemplateResult {
     ${tile("Open sessions", count(status.openSessions), `${count(status.heldEvents)} events held`, "open")}
     ${
     tile(
-      "Click to queryable, P50",
+      "To queryable, P50",
       seconds(latency.p50),
       `P95 ${seconds(latency.p95)}, P99 ${seconds(latency.p99)}`,
       "latency",
