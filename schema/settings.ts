@@ -174,6 +174,10 @@ export const SETTINGS = {
     "100ms",
     "1h",
   ),
+  s3TlsCa: path(
+    { env: "S3_TLS_CA", group: OBJECT_STORE, doc: "PEM file of authorities to trust instead of the usual" },
+    null,
+  ),
   clickhouseUrl: httpUrl({
     env: "CLICKHOUSE_URL",
     group: CLICKHOUSE,

@@ -165,7 +165,8 @@ function rowOf({ events, partition, ended }: OpenSession): TrueSession {
     close_reason: ended ? "session_end" : "drain",
     source_partition: partition,
     first_offset: offsets[0]!,
-    last_offset: offsets[offsets.length - 1]!,
+    // Not the last one: events that came after the session's end are added before it.
+    last_offset: Math.max(...offsets),
   };
 }
 

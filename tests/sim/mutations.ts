@@ -22,8 +22,23 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "checkpoints are written before the commit",
     edits: [{
       file: "actors/epoch.ts",
-      find: `return [{ type: "stage", epoch }];`,
-      replace: `return [{ type: "checkpoint", snapshots: epoch.snapshots }, { type: "stage", epoch }];`,
+      find: `return [{ type: "stage", epoch, attempt: epoch.attempt }];`,
+      replace: `return [
+      { type: "checkpoint", snapshots: epoch.snapshots },
+      { type: "stage", epoch, attempt: epoch.attempt },
+    ];`,
+    }, {
+      file: "actors/log_places.ts",
+      find: "place?.number === snapshot.barrier.number ?",
+      replace: "place !== undefined ?",
+    }],
+  },
+  {
+    name: "a checkpoint names the newest version at hand",
+    edits: [{
+      file: "actors/log_places.ts",
+      find: "deltaVersion: place.version",
+      replace: "deltaVersion: Math.max(...[...this.#places.values()].map(({ version }) => version))",
     }],
   },
   {
@@ -64,9 +79,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "an insert is marked as done before it is made",
     edits: [{
       file: "sinks/warehouse/clickhouse_warehouse.ts",
-      find: "const started = parquet === null ? null : await this.#insert(tableId, version, rows, parquet);",
+      find: "const started = payload === null ? null : await this.#insert(tableId, version, payload);",
       replace: `await this.#followed.markDone(tableId, version, rows, null);
-      const started = parquet === null ? null : await this.#insert(tableId, version, rows, parquet);`,
+      const started = payload === null ? null : await this.#insert(tableId, version, payload);`,
     }],
   },
   {
@@ -89,24 +104,24 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a commit that is tried again has another id",
     edits: [{
       file: "sinks/lake/lake.ts",
-      find: "const txnId = this.#failedTxnIds.get(identity) ?? this.#uuid();",
-      replace: "const txnId = this.#uuid();",
+      find: "const attempt = this.#failed.get(identity) ?? this.#newAttempt(commit);",
+      replace: "const attempt = this.#newAttempt(commit);",
     }],
   },
   {
     name: "remembered sessions are left out of checkpoints",
     edits: [{
       file: "actors/checkpoint.ts",
-      find: "for (const { sessionId, key, firstOffset, closed, events } of occurrences) {",
-      replace: `for (const { sessionId, key, firstOffset, closed, events } of occurrences) {
-      if (closed !== null) continue;`,
+      find: "const occurrences = [...state.occurrences.values()].flat();",
+      replace:
+        "const occurrences = [...state.occurrences.values()].flat().filter(({ closed }) => closed === null);",
     }],
   },
   {
     name: "the event ids of restored sessions are forgotten",
     edits: [{
       file: "actors/checkpoint.ts",
-      find: "eventIds: new Set(stored.map(({ event }) => event.eventId)),",
+      find: "eventIds: new Set(events.map(({ idHash }) => idHash)),",
       replace: "eventIds: new Set(),",
     }],
   },
@@ -114,9 +129,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "close-open is not on record",
     edits: [{
       file: "actors/ingest.ts",
-      find: `this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers });`,
+      find: `this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers, snapshots });`,
       replace: `const recorded = barriers.map((barrier) => ({ ...barrier, closeOpen: false }));
-    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers: recorded });`,
+    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers: recorded, snapshots });`,
     }],
   },
   {
@@ -130,16 +145,16 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "the latest event times are not restored",
     edits: [{
-      file: "actors/coordinator.ts",
-      find: "if (latestEventTime === null) continue;",
-      replace: "if (latestEventTime !== undefined) continue;",
+      file: "actors/epoch.ts",
+      find: "noteLatest(state, partition, latestEventTime);",
+      replace: "if (Number.isNaN(latestEventTime)) noteLatest(state, partition, latestEventTime);",
     }],
   },
   {
     name: "the ledger is not restored",
     edits: [{
-      file: "actors/coordinator.ts",
-      find: "for (const [partition, ledger] of plan.ledgers) epochs.ledgers.set(partition, ledger);",
+      file: "actors/epoch.ts",
+      find: "if (ledger !== null) state.ledgers.set(partition, ledger);",
       replace: "",
     }],
   },
@@ -198,7 +213,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "dead letters are not fed again after a crash",
     edits: [{
       file: "actors/coordinator.ts",
-      find: "await this.#refeedDeadLetters(plan);",
+      find: "await refeedDeadLetters(this.deps.deadLetterTopic, lake, recent);",
       replace: "",
     }],
   },
@@ -214,8 +229,89 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "commits that landed since the positions were read are taken for replayed",
     edits: [{
       file: "actors/restart.ts",
-      find: "const recent = since.filter(({ version }) => version <= state.version);",
-      replace: "const recent = since;",
+      find: "version <= state.version &&",
+      replace: "",
+    }],
+  },
+  {
+    name: "a pending revision is forgotten",
+    edits: [{
+      file: "actors/sessionizer.ts",
+      find: "if (closed === null || amended > 0) return true;",
+      replace: "if (closed === null || amended > 1_000) return true;",
+    }],
+  },
+  {
+    name: "pending revisions are left out of checkpoints",
+    edits: [{
+      file: "actors/checkpoint.ts",
+      find: "columns.amended[i] = amended;",
+      replace: "columns.amended[i] = amended * 0;",
+    }],
+  },
+  {
+    name: "revise is not on record",
+    edits: [{
+      file: "actors/ingest.ts",
+      find: `this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers, snapshots });`,
+      replace: `const recorded = barriers.map((barrier) => ({ ...barrier, revise: false }));
+    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers: recorded, snapshots });`,
+    }],
+  },
+  {
+    name: "a drain leaves revisions pending",
+    edits: [{
+      file: "actors/epoch.ts",
+      find: "if (due.length === 0 || (early && !final)) return [];",
+      replace: "if (due.length === 0 || early) return [];",
+    }],
+  },
+  {
+    name: "the row that a revision replaces is left out of the change data",
+    edits: [{
+      file: "sinks/lake/copy_on_write.ts",
+      find: "const left = date === oldDate ? changed.map((row) => ({ row, revised: false })) : [];",
+      replace: "const left: { row: number; revised: boolean }[] = [];",
+    }],
+  },
+  {
+    name: "a rewrite is kept where another writer has replaced its files",
+    edits: [{
+      file: "sinks/lake/copy_on_write.ts",
+      find: "const holds = done?.sources.every((path) => snapshot.files.has(path)) &&",
+      replace: "const holds = done !== null &&",
+    }],
+  },
+  {
+    name: "what a fenced partition had in an epoch is committed with the rest",
+    edits: [{
+      file: "actors/commit.ts",
+      find: "const order = (reduced ?",
+      replace: "const order = (reduced && partitions.length < 0 ?",
+    }],
+  },
+  {
+    name: "a fenced partition's state is kept",
+    edits: [{
+      file: "actors/ingest.ts",
+      find: "this.#forget(stale);",
+      replace: "",
+    }],
+  },
+  {
+    name: "a restart is planned while an epoch of the partition is in flight",
+    edits: [{
+      file: "actors/epoch.ts",
+      find: "filter((partition) => !inFlight.has(partition))",
+      replace: "filter((partition) => !inFlight.has(partition + 1_000))",
+    }],
+  },
+  {
+    name: "what comes late of an earlier assignment is taken for the present one's",
+    edits: [{
+      file: "actors/epoch.ts",
+      find: "epoch.barriers = report.barriers.filter(({ partition }) => state.assignments.has(partition));",
+      replace: "epoch.barriers = report.barriers;",
     }],
   },
   {

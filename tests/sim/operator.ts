@@ -281,7 +281,9 @@ export class Operator {
       return network.settled && alive.length >= plan.instances && alive.every(({ ready }) => ready);
     });
     if (ending === "idle") {
-      await this.#until("all sessions are closed", () => this.#allConsumed() && this.#nothingHeld());
+      // Under a shorter timeout than before, what is due is closed with the partition's next change only.
+      const closed = () => plan.settingsChange || this.#nothingHeld();
+      await this.#until("all sessions are closed", () => this.#allConsumed() && closed());
     }
     if (this.#failures.length > 0) return;
     this.#mayFinish = true;
