@@ -12,9 +12,9 @@ import { recordingContext, withTempDir } from "../support/command_context.ts";
 import { configOf, deltaRows, ledgerOf, type Row, runToEnd, warehouseRows } from "../support/pipeline_run.ts";
 import { byPlace, comparable } from "../support/truth_rows.ts";
 
-const EVENTS = 6_000;
-/** Some 300 records, 50 s of event time: an epoch is over before the next are sent, and a late event waits for some. */
-const SEND_BYTES = 160 * 1024;
+const EVENTS = 4_000;
+/** Some 400 records, 100 s of event time, so that a late event comes after the epoch that its session left with. */
+const SEND_BYTES = 210 * 1024;
 const POLL_MS = 5;
 
 /** Feeds a running pipeline, and sends no more before what was sent is committed. Returns the records sent. */
@@ -49,8 +49,8 @@ async function feedEpochByEpoch(config: Config, feed: SimulatedFeed): Promise<nu
 
 Deno.test("with 5 % of the events late, twice or out of order, both sinks and the views hold what the truth says", () =>
   withTempDir(async (dir) => {
-    const env = { DATA_DIR: `${dir}/data`, EPOCH_INTERVAL: "50ms", REVISION_INTERVAL: "100ms" };
-    const config = configOf({ ...env, KAFKA_PARTITIONS: "3" });
+    const env = { DATA_DIR: `${dir}/data`, EPOCH_INTERVAL: "200ms", REVISION_INTERVAL: "200ms" };
+    const config = configOf({ ...env, KAFKA_PARTITIONS: "2" });
     const shares = { late: 0.05, duplicates: 0.05, outOfOrder: 0.05 };
     const simulator = new Simulator({ seed: 19, ...virtualTimeline(EVENTS, Date.now()), ...shares });
     const truthPath = `${dir}/truth.json`;
