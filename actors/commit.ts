@@ -11,8 +11,9 @@ import {
 import { REVISION_KINDS, SESSION_KINDS, sessionColumnIndex } from "../schema/session.ts";
 import { allRows, takeRows } from "../schema/take_rows.ts";
 import type { DeadLetterReason } from "../schema/user_event.ts";
-import type { PartitionAdvance } from "../sinks/sink.ts";
+import type { PartitionAdvance, StagedFile } from "../sinks/sink.ts";
 import type { Epoch } from "./epoch_state.ts";
+import type { CommittedCounts } from "./meter.ts";
 
 /**
  * The epoch's rows, sorted by partition and first offset: the same rows in the same order for any number of shards.
@@ -101,4 +102,36 @@ export function epochAdvances(epoch: Epoch): PartitionAdvance[] {
     to,
     barrierNumber: number,
   }));
+}
+
+/** What the commit of an epoch landed, for metrics. */
+export function committedCounts(
+  epoch: Epoch,
+  files: readonly StagedFile[],
+  record: EpochRecord,
+  conflicts: number,
+): CommittedCounts {
+  const kept = new Set(epoch.barriers.map(({ partition }) => partition));
+  const partitions = epoch.seals.flatMap(({ partitions }) => partitions);
+  return {
+    consumed: epoch.records,
+    duplicates: partitions.reduce(
+      (sum, { partition, counts }) => kept.has(partition) ? sum + counts.duplicates : sum,
+      0,
+    ),
+    sessions: record.rows,
+    revisions: record.revisions,
+    bytes: files.reduce((sum, { size }) => sum + size, 0),
+    deadLetters: record.deadLetters,
+    conflicts,
+  };
+}
+
+/** What the operator is told when a commit was refused. */
+export function fencedNotice({ number }: Epoch, partitions: readonly number[]): string {
+  return `Another instance has committed the partitions ${
+    partitions.join(", ")
+  } past what this one had read: its ` +
+    `part of epoch ${number} is dropped, and nothing is in the table twice. If this comes again and again, two groups ` +
+    `(KAFKA_GROUP) run one PIPELINE on the same table.`;
 }

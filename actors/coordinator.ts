@@ -12,20 +12,30 @@ import type { CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { Lake, LakeState, StagedFile, Warehouse } from "../sinks/sink.ts";
 import type { PartitionRange, Producer } from "../sources/source.ts";
 import type { Clock } from "./clock.ts";
-import { epochAdvances, epochDeadLetters, epochRecord, epochRevisions, epochRows } from "./commit.ts";
+import {
+  committedCounts,
+  epochAdvances,
+  epochDeadLetters,
+  epochRecord,
+  epochRevisions,
+  epochRows,
+  fencedNotice,
+} from "./commit.ts";
 import { feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
 import { transition } from "./epoch.ts";
+import { watermarksOf } from "./epoch_books.ts";
 import {
   type Epoch,
   type EpochEffect,
   type EpochEvent,
   type EpochsState,
   initialEpochs,
-  type Snapshot,
 } from "./epoch_state.ts";
 import { EpochReporter } from "./epoch_reporter.ts";
+import { EpochTicker } from "./epoch_ticker.ts";
 import { Follower } from "./follower.ts";
+import { LogPlaces, type PlacedSnapshot } from "./log_places.ts";
 import type { Channel } from "./mailbox.ts";
 import { Meter } from "./meter.ts";
 import type {
@@ -37,7 +47,8 @@ import type {
   RunMode,
   ShardReport,
 } from "./protocol.ts";
-import { planRestart } from "./restart.ts";
+import { ReplayCheck } from "./replay_check.ts";
+import { planRestart, replayNotice } from "./restart.ts";
 import { retrying } from "./retry.ts";
 import { probeSink } from "./sink_probe.ts";
 import { reportStats } from "./stats_report.ts";
@@ -84,19 +95,21 @@ export class Coordinator {
   readonly #restored = Promise.withResolvers<void>();
   #ready = false;
   readonly #ended = Promise.withResolvers<void>();
-  readonly #ticking = new AbortController();
-  #nextTickAt = 0;
+  readonly #ticker: EpochTicker;
   readonly #meter: Meter;
-  readonly #closeAskedAt = new Map<number, number>();
   #replayedBarriers = 0;
+  readonly #replayCheck: ReplayCheck;
   #deltaVersion = -1;
+  readonly #places = new LogPlaces();
   readonly #reporter: EpochReporter;
   /** Checkpoints are written one after another, off the commits' path. */
   #checkpointing: Promise<void> = Promise.resolve();
 
   constructor(private readonly deps: CoordinatorDeps) {
     this.#meter = new Meter(deps.clock);
-    this.#reporter = new EpochReporter(deps.clock, deps.report);
+    this.#replayCheck = new ReplayCheck(deps.lake, deps.shards.length);
+    this.#reporter = new EpochReporter(deps.clock, deps.report, this.#meter.timeline);
+    this.#ticker = new EpochTicker(deps.clock, deps.config.epochIntervalMs);
   }
 
   /** Starts from the log, runs until a drain or the end of a bounded run, and returns what was done. */
@@ -118,7 +131,10 @@ export class Coordinator {
     await Promise.race([this.#restored.promise, this.#ended.promise]);
     this.#ready = true;
     this.deps.report({ type: "ready" });
-    if (!mode.untilEnd) this.#tick(config.epochIntervalMs).catch(this.#ended.reject);
+    if (mode.verifyReplay) {
+      this.#info(`The replay made the committed rows again at ${await this.#replayCheck.done()} barriers.`);
+    }
+    if (!mode.untilEnd) this.#ticker.run((at) => this.#apply({ type: "tick", at })).catch(this.#ended.reject);
     const watching = new AbortController();
     this.#watch(epochs, watching.signal).catch(this.#ended.reject);
     try {
@@ -139,6 +155,7 @@ export class Coordinator {
         ? []
         : [probeSink({ ping, health: this.#meter.sinks[sink].health, clock, signal })];
     });
+    this.#meter.sinkTurned = () => report({ type: "stats", stats: this.#stats(epochs) });
     await Promise.all([...probes, reportStats(() => this.#stats(epochs), report, clock, signal)]);
   }
 
@@ -148,9 +165,7 @@ export class Coordinator {
       lastEpoch: epochs.lastEpoch,
       epochsInFlight: epochs.inFlight.length,
       lagVersions: this.#follower.lag,
-      watermarks: [...epochs.barriers.values()].flatMap(({ partition, watermark }) =>
-        watermark === null ? [] : [{ partition, watermark }]
-      ),
+      watermarks: watermarksOf(epochs),
       replayedBarriers: this.#replayedBarriers,
     });
   }
@@ -168,6 +183,7 @@ export class Coordinator {
     const missing = await this.#follower.catchUp(version);
     if (missing > 1) this.#info(`ClickHouse lacks ${missing} of the table's versions: catching up.`);
     this.#follower.run().catch(this.#ended.reject);
+    this.#follower.watch().catch(this.#ended.reject);
   }
 
   /** Reads where the log stands with partitions that came to this instance, and has them restored to it. */
@@ -176,19 +192,18 @@ export class Coordinator {
     const ranges = this.#ranges;
     invariant(ranges !== null, "ingest says what the partitions hold when it says that they are assigned");
     const retry = { clock, notice: this.#warn, watcher: this.#meter.sinks.lake };
-    const { starts, planned, recent } = await retrying(async () => {
+    const { starts, planned, recent, version } = await retrying(async () => {
       const state = await lake.state();
       this.#firstPartitions ??= state.firstPartitions ?? ranges.length;
-      return await planRestart(lake, state, checkpoints, ranges, partitions);
+      const plan = await planRestart(lake, state, checkpoints, ranges, partitions);
+      return { ...plan, version: state.version };
     }, { ...retry, what: "Reading where the partitions stand in the Delta log" });
     const replayed = starts.reduce((sum, { replay }) => sum + replay.length, 0);
     this.#replayedBarriers += replayed;
-    if (this.#ready) {
-      const names = partitions.map(({ partition }) => partition).sort((a, b) => a - b).join(", ");
-      this.#info(`This instance reads the partitions ${names} now: replaying ${replayed} recorded barriers.`);
-    } else if (replayed > 0) {
-      this.#info(`The last run was not stopped in order: replaying ${replayed} recorded barriers.`);
-    }
+    const notice = replayNotice(partitions, replayed, this.#ready);
+    if (notice !== null) this.#info(notice);
+    this.#replayCheck.expect(recent);
+    this.#places.note(planned.flatMap(({ barrier }) => barrier ?? []), version);
     this.#apply({ type: "planned", partitions: planned });
     ingest.send({ type: "assign", partitions: starts });
     await refeedDeadLetters(this.deps.deadLetterTopic, lake, recent);
@@ -215,16 +230,11 @@ export class Coordinator {
           assertNever(message);
       }
     });
-    for (const shard of this.deps.shards) shard.receive((message) => this.#apply(message));
-  }
-
-  async #tick(intervalMs: number): Promise<void> {
-    const { clock } = this.deps;
-    this.#nextTickAt = clock.monotonic();
-    while (!this.#ticking.signal.aborted) {
-      this.#nextTickAt += intervalMs;
-      await clock.sleep(Math.max(0, this.#nextTickAt - clock.monotonic()), this.#ticking.signal);
-      this.#apply({ type: "tick", at: clock.monotonic() });
+    for (const shard of this.deps.shards) {
+      shard.receive((message) => {
+        if (message.type !== "remade") return this.#apply(message);
+        this.#replayCheck.take(message).catch(this.#ended.reject);
+      });
     }
   }
 
@@ -239,7 +249,7 @@ export class Coordinator {
   #run(effect: EpochEffect): void {
     switch (effect.type) {
       case "close":
-        this.#closeAskedAt.set(effect.command.epoch, this.deps.clock.monotonic());
+        this.#meter.asked(effect.command.epoch);
         return this.deps.ingest.send(effect.command);
       case "plan":
         return void this.#plan(effect.partitions).catch(this.#ended.reject);
@@ -250,8 +260,8 @@ export class Coordinator {
       case "commit":
         return void this.#commit(effect.epoch).catch(this.#ended.reject);
       case "checkpoint": {
-        const version = this.#deltaVersion;
-        this.#checkpointing = this.#checkpointing.then(() => this.#checkpoint(effect.snapshots, version));
+        const snapshots = this.#places.place(effect.snapshots);
+        this.#checkpointing = this.#checkpointing.then(() => this.#checkpoint(snapshots));
         return void this.#checkpointing.catch(this.#ended.reject);
       }
       case "settled":
@@ -263,9 +273,7 @@ export class Coordinator {
 
   async #stage(epoch: Epoch, attempt: number): Promise<void> {
     const sealedAt = this.deps.clock.monotonic();
-    const askedAt = this.#closeAskedAt.get(epoch.number);
-    if (askedAt !== undefined) this.#meter.took("seal", sealedAt - askedAt);
-    this.#closeAskedAt.delete(epoch.number);
+    this.#meter.sealed(epoch.number, epoch.closedBy);
     const rows = epochRows(epoch);
     const revisions = epochRevisions(epoch);
     const deadLetters = epochDeadLetters(epoch);
@@ -274,6 +282,7 @@ export class Coordinator {
       files: rows.rows === 0 ? [] : await lake.stage(epoch.number, rows),
       deadLetterFile: deadLetters.rows === 0 ? null : await lake.stageDeadLetters(epoch.number, deadLetters),
     }));
+    this.#meter.timeline.reached(epoch.number, "uploadedMs");
     if (epoch.attempt === attempt) {
       this.#staged.set(epoch.number, { ...staged, rows: rows.rows, revisions, deadLetters, sealedAt });
     }
@@ -300,22 +309,13 @@ export class Coordinator {
       () => lake.commit({ files, revisions, advances: epochAdvances(epoch), record, timestampMs }),
     );
     if (outcome.status === "fenced") return this.#fenced(epoch, outcome.partitions);
-    if (outcome.conflicts > 0) this.#stagger();
-    this.#deltaVersion = outcome.version;
+    if (outcome.conflicts > 0) this.#ticker.stagger();
+    const { version } = outcome;
+    this.#deltaVersion = version;
+    this.#places.note(epoch.barriers, version);
     const commitMs = clock.monotonic() - sealedAt;
-    const kept = new Set(epoch.barriers.map(({ partition }) => partition));
-    const partitions = epoch.seals.flatMap(({ partitions }) => partitions).filter(({ partition }) =>
-      kept.has(partition)
-    );
-    this.#meter.committed({
-      consumed: epoch.records,
-      duplicates: partitions.reduce((sum, { counts }) => sum + counts.duplicates, 0),
-      sessions: rows,
-      revisions: revisions.rows,
-      bytes: files.reduce((sum, { size }) => sum + size, 0),
-      deadLetters: record.deadLetters,
-      conflicts: outcome.conflicts,
-    });
+    const counts = committedCounts(epoch, files, record, outcome.conflicts);
+    this.#meter.committed(counts);
     // Times are not kept by partition: of an epoch that lost some, none are counted.
     const closing = groupClosingTimes(
       epoch.reduced ? [] : epoch.seals.map(({ closingTimes }) => closingTimes),
@@ -331,6 +331,7 @@ export class Coordinator {
       sessions: rows,
       revisions: revisions.rows,
       deadLetters: deadLetters.rows,
+      bytes: counts.bytes,
       commitMs,
     };
     this.#reporter.committed(facts, inserted.promise).catch(this.#ended.reject);
@@ -342,24 +343,13 @@ export class Coordinator {
 
   /** Another instance has moved partitions on: the epoch goes without them, and they are restored from the log. */
   #fenced(epoch: Epoch, partitions: readonly number[]): void {
-    this.#warn(
-      `Another instance has committed the partitions ${
-        partitions.join(", ")
-      } past what this one had read: its part of ` +
-        `epoch ${epoch.number} is dropped, and nothing is in the table twice. If this comes again and again, two ` +
-        `groups (KAFKA_GROUP) run one PIPELINE on the same table.`,
-    );
+    this.#warn(fencedNotice(epoch, partitions));
     this.#apply({ type: "fenced", epoch: epoch.number, partitions });
   }
 
-  /** Instances that lose versions to each other close their epochs at the same time: this one moves its own. */
-  #stagger(): void {
-    this.#nextTickAt += this.deps.clock.random() * this.deps.config.epochIntervalMs / 2;
-  }
-
-  async #checkpoint(snapshots: readonly Snapshot[], deltaVersion: number): Promise<void> {
+  async #checkpoint(snapshots: readonly PlacedSnapshot[]): Promise<void> {
     const { pipeline, topic } = this.deps.config;
-    for (const { barrier, ledger, latestEventTime, occurrences } of snapshots) {
+    for (const { barrier, ledger, latestEventTime, occurrences, deltaVersion } of snapshots) {
       const header = {
         semanticsVersion: SEMANTICS_VERSION,
         pipeline,
@@ -379,7 +369,7 @@ export class Coordinator {
 
   /** Everything is committed: waits for what lags behind, then has ingest close the source. */
   async #settle(): Promise<void> {
-    this.#ticking.abort();
+    this.#ticker.stop();
     await this.#checkpointing;
     if (!await this.#follower.settled(DRAIN_WAREHOUSE_MS)) {
       this.#warn(

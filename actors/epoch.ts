@@ -3,18 +3,11 @@
  * coordinator runs; their results come back as events. At most {@linkcode EPOCHS_IN_FLIGHT_MAX} epochs are between
  * their barrier and their commit, and commits keep the order of barriers.
  */
-import { EMPTY_LEDGER, type EpochCloseReason, type Ledger, type PartitionBarrier } from "../schema/epoch.ts";
+import type { EpochCloseReason } from "../schema/epoch.ts";
 import { assertNever, invariant } from "../schema/errors.ts";
 import { EPOCHS_IN_FLIGHT_MAX, EPOCHS_PER_CHECKPOINT } from "../schema/limits.ts";
-import type {
-  Epoch,
-  EpochEffect,
-  EpochEvent,
-  EpochsState,
-  PlannedPartition,
-  Seal,
-  Snapshot,
-} from "./epoch_state.ts";
+import { advance, countRecords, newest, noteLatest, snapshot } from "./epoch_books.ts";
+import type { Epoch, EpochEffect, EpochEvent, EpochsState, PlannedPartition, Seal } from "./epoch_state.ts";
 import type { Assignment, IngestReport, RestoredPartition } from "./protocol.ts";
 
 /** One step. */
@@ -194,13 +187,6 @@ function staged(state: EpochsState, number: number, attempt: number): EpochEffec
   return commitNext(state);
 }
 
-/** Records of the epoch's barriers. */
-function countRecords({ barriers, seals }: Epoch): number {
-  const kept = new Set(barriers.map(({ partition }) => partition));
-  return seals.flatMap(({ partitions }) => partitions)
-    .reduce((sum, { partition, counts }) => kept.has(partition) ? sum + counts.records : sum, 0);
-}
-
 /** Partitions that came to this instance: their restart waits for what is still in flight of them. */
 function assigned(state: EpochsState, partitions: readonly Assignment[]): EpochEffect[] {
   for (const { partition, assignment } of partitions) {
@@ -249,10 +235,6 @@ function restored(state: EpochsState, partitions: readonly RestoredPartition[]):
     else state.restoring.delete(partition);
   }
   return endNext(state);
-}
-
-function noteLatest(state: EpochsState, partition: number, time: number | null): void {
-  if (time !== null) state.latest.set(partition, Math.max(state.latest.get(partition) ?? time, time));
 }
 
 /** Partitions that are others' now. What is about to be committed stays: the log decides whether it still may. */
@@ -307,55 +289,6 @@ function drop(state: EpochsState, partitions: readonly number[]): EpochEffect[] 
   const effects = again.flatMap((epoch) => stage(epoch));
   effects.push(...commitNext(state));
   return [...effects, ...planNext(state), ...endNext(state)];
-}
-
-/** Takes one partition's counts into the books, and proves that they balance. */
-function advance(state: EpochsState, epoch: Epoch, partition: number): Ledger {
-  const before = state.ledgers.get(partition) ?? EMPTY_LEDGER;
-  const ledger = { ...before, held: 0 };
-  let [openSessions, pendingRevisions] = [0, 0];
-  for (const seal of epoch.seals) {
-    const sealed = seal.partitions.find((candidate) => candidate.partition === partition);
-    invariant(
-      sealed !== undefined,
-      `shard ${seal.shard} seals partition ${partition} of epoch ${epoch.number}`,
-    );
-    const { counts, latestEventTime } = sealed;
-    ledger.consumed += counts.records;
-    ledger.inSessions += counts.inSessions;
-    ledger.duplicates += counts.duplicates;
-    ledger.deadLetters += counts.deadLetters;
-    ledger.held += counts.held;
-    openSessions += counts.openSessions;
-    noteLatest(state, partition, latestEventTime);
-    pendingRevisions += counts.pendingRevisions;
-  }
-  const accounted = ledger.inSessions + ledger.duplicates + ledger.deadLetters + ledger.held;
-  invariant(
-    ledger.consumed === accounted,
-    `the ledger of partition ${partition} balances in epoch ${epoch.number}: ${JSON.stringify(ledger)}`,
-  );
-  state.ledgers.set(partition, ledger);
-  state.openSessions.set(partition, openSessions);
-  state.pendingRevisions.set(partition, pendingRevisions);
-  return ledger;
-}
-
-function newest(state: EpochsState, partition: number): PartitionBarrier {
-  const barrier = state.barriers.get(partition);
-  invariant(barrier !== undefined, `a snapshot of partition ${partition} stands at a barrier`);
-  return barrier;
-}
-
-function snapshot(state: EpochsState, epoch: Epoch, barrier: PartitionBarrier): Snapshot {
-  const { partition } = barrier;
-  const occurrences = epoch.seals.map(({ shard, snapshots }) => {
-    const part = snapshots.find((candidate) => candidate.partition === partition);
-    invariant(part !== undefined, `shard ${shard} snapshots partition ${partition} in epoch ${epoch.number}`);
-    return part.occurrences;
-  });
-  const ledger = state.ledgers.get(partition) ?? EMPTY_LEDGER;
-  return { barrier, ledger, latestEventTime: state.latest.get(partition) ?? null, occurrences };
 }
 
 /** Commits go in order: only the oldest epoch may. */

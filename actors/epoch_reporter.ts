@@ -1,6 +1,7 @@
 /** What is told of each committed epoch, and what a run amounts to. */
 import type { Clock } from "./clock.ts";
 import type { Epoch } from "./epoch_state.ts";
+import type { EpochTimeline } from "./epoch_timeline.ts";
 import type { ActorReport, EpochReport, PipelineSummary } from "./protocol.ts";
 
 /** How long the report of an epoch waits for its insert. */
@@ -13,6 +14,8 @@ export interface CommittedEpochFacts {
   readonly sessions: number;
   readonly revisions: number;
   readonly deadLetters: number;
+  /** Of its files with sessions. */
+  readonly bytes: number;
   readonly commitMs: number;
 }
 
@@ -21,7 +24,11 @@ export class EpochReporter {
   #lastCommitAt: number;
   readonly #total = { epochs: 0, sessions: 0, events: 0, deadLetters: 0 };
 
-  constructor(private readonly clock: Clock, private readonly report: (report: ActorReport) => void) {
+  constructor(
+    private readonly clock: Clock,
+    private readonly report: (report: ActorReport) => void,
+    private readonly timeline: EpochTimeline,
+  ) {
     this.#lastCommitAt = clock.monotonic();
   }
 
@@ -36,7 +43,7 @@ export class EpochReporter {
    * @param inserted resolves to the milliseconds that the insert took
    */
   async committed(facts: CommittedEpochFacts, inserted: Promise<number>): Promise<void> {
-    const { epoch, version, sessions, revisions, deadLetters, commitMs } = facts;
+    const { epoch, version, sessions, revisions, deadLetters, bytes, commitMs } = facts;
     const now = this.clock.monotonic();
     const seconds = (now - this.#lastCommitAt) / 1000;
     this.#lastCommitAt = now;
@@ -57,6 +64,10 @@ export class EpochReporter {
       commitMs,
       insertMs: null,
     };
+    const { number, records: events } = epoch;
+    const landed = { version, sessions, revisions, events, deadLetters, bytes };
+    this.timeline.reached(number, "committedMs", landed);
+    inserted.then(() => this.timeline.reached(number, "insertedMs"));
     const waiting = new AbortController();
     const late = this.clock.sleep(INSERT_REPORT_WAIT_MS, waiting.signal).then(() => null);
     const insertMs = await Promise.race([inserted, late]);

@@ -12,9 +12,14 @@ import { retrying } from "./retry.ts";
 
 /** Versions whose changes are read from the log at once. */
 const VERSIONS_PER_READ = 100;
+/**
+ * How often the log is looked at for what other instances committed, on average. What two looks in a row find missing in
+ * the warehouse is inserted here: its writer has died, or is cut off from the warehouse.
+ */
+const LOOK_INTERVAL_MS = 15_000;
 
 export interface FollowerDeps {
-  readonly lake: Pick<Lake, "changes" | "encodeVersion">;
+  readonly lake: Pick<Lake, "changes" | "encodeVersion" | "state">;
   readonly warehouse: Pick<Warehouse, "doneVersions" | "follow">;
   readonly tableId: string;
   readonly clock: Clock;
@@ -36,6 +41,11 @@ export class Follower {
   #idle = true;
   #idleListeners: (() => void)[] = [];
   readonly #stop = new AbortController();
+  /** Every version up to this one is in the warehouse or was queued here. */
+  #takenTo = -1;
+  /** Later ones that are, and those that the last look found missing. */
+  readonly #taken = new Set<number>();
+  readonly #missed = new Set<number>();
 
   constructor(private readonly deps: FollowerDeps) {}
 
@@ -54,11 +64,45 @@ export class Follower {
     for (let version = 0; version <= newest; version++) {
       if (!done.has(version)) this.#queue.push({ version, inserted: () => {} });
     }
+    this.#takenTo = newest;
     return this.#queue.length;
+  }
+
+  /** Until it is stopped: looks now and then for versions of other writers that stay missing, and takes them on. */
+  async watch(): Promise<void> {
+    const { clock } = this.deps;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      // Instances look at different times, so that not all of them take the same version on.
+      await clock.sleep(LOOK_INTERVAL_MS * (0.5 + clock.random()), signal);
+      if (!signal.aborted) await this.#whileRunning(() => this.#look());
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { lake, warehouse, tableId } = this.deps;
+    const { version: newest } = await retrying(
+      () => lake.state(),
+      this.#retry("lake", "Reading the Delta log"),
+    );
+    if (newest === this.#takenTo) return;
+    const from = this.#takenTo + 1;
+    const done = await retrying(
+      () => warehouse.doneVersions(tableId, from),
+      this.#retry("warehouse", "Asking ClickHouse what it has"),
+    );
+    for (let version = from; version <= newest; version++) {
+      if (done.has(version)) this.#taken.add(version);
+      if (this.#taken.has(version)) continue;
+      if (this.#missed.has(version)) this.push(version, () => {});
+      else this.#missed.add(version);
+    }
+    while (this.#taken.delete(this.#takenTo + 1)) this.#missed.delete(++this.#takenTo);
   }
 
   /** Adds a version that was just committed. */
   push(version: number, inserted: (insertMs: number) => void): void {
+    this.#taken.add(version);
     this.#queue.push({ version, inserted });
     this.#wake();
   }
@@ -72,13 +116,17 @@ export class Follower {
         continue;
       }
       this.#setIdle(false);
-      try {
-        await this.#follow(this.#queue.slice(0, VERSIONS_PER_READ));
-      } catch (error) {
-        // Stopped while it tried again: the next start inserts what is missing.
-        const gaveUp = this.#stop.signal.aborted && error instanceof SinkError && error.retryable;
-        if (!gaveUp) throw error;
-      }
+      await this.#whileRunning(() => this.#follow(this.#queue.slice(0, VERSIONS_PER_READ)));
+    }
+  }
+
+  /** What was given up because it was stopped while it tried again is the next start's. */
+  async #whileRunning(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const gaveUp = this.#stop.signal.aborted && error instanceof SinkError && error.retryable;
+      if (!gaveUp) throw error;
     }
   }
 
@@ -106,19 +154,19 @@ export class Follower {
       () => lake.changes(versions),
       this.#retry("lake", "Reading the Delta log"),
     );
-    for (const { version, files, rows } of changes) {
+    for (const { version, files } of changes) {
       if (this.#stop.signal.aborted) return;
       const started = clock.monotonic();
-      const parquet = rows === 0 ? null : await retrying(
+      const payload = files.length === 0 ? null : await retrying(
         () => lake.encodeVersion(files),
         this.#retry("lake", `Reading the files of Delta version ${version}`),
       );
       await retrying(
-        () => warehouse.follow(tableId, version, rows, parquet),
+        () => warehouse.follow(tableId, version, payload),
         this.#retry("warehouse", `The ClickHouse insert of Delta version ${version}`),
       );
       const insertMs = clock.monotonic() - started;
-      if (parquet !== null) meter.inserted(rows, parquet.byteLength, insertMs);
+      if (payload !== null) meter.inserted(payload.rows, payload.parquet.byteLength, insertMs);
       this.#queue.shift()!.inserted(insertMs);
     }
   }

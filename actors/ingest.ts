@@ -356,7 +356,7 @@ export class Ingest {
       }
       reading.records = 0;
       reading.last = barrier;
-      post({ type: "replayed", barrier });
+      post({ type: "replayed", barrier, verify: this.deps.mode.verifyReplay === true });
     }
     post({ type: "semantics", partition, semantics: this.#semantics });
     // Drops what was fetched beyond the last recorded barrier: it comes again, live.

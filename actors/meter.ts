@@ -1,4 +1,5 @@
 /** What the coordinator counts of its own work, for metrics: totals, histograms, and whether the sinks are up. */
+import type { EpochCloseReason } from "../schema/epoch.ts";
 import {
   type CoordinatorStats,
   END_TO_END_BOUNDS,
@@ -13,6 +14,7 @@ import {
 import type { DeadLetterReason } from "../schema/user_event.ts";
 import type { Clock } from "./clock.ts";
 import type { ClosingTimes } from "./end_to_end.ts";
+import { EpochTimeline } from "./epoch_timeline.ts";
 import type { RetryWatcher } from "./retry.ts";
 import { SinkHealth } from "./sink_health.ts";
 
@@ -44,8 +46,8 @@ class SinkMeter implements RetryWatcher {
   retries = 0;
   readonly health: SinkHealth;
 
-  constructor(now: () => number) {
-    this.health = new SinkHealth(now);
+  constructor(now: () => number, turned: () => void) {
+    this.health = new SinkHealth(now, turned);
   }
 
   failed(what: string, why: string): void {
@@ -67,6 +69,10 @@ class SinkMeter implements RetryWatcher {
 export class Meter {
   /** Each is told of the failures of its sink's operations. */
   readonly sinks: Readonly<Record<Sink, SinkMeter>>;
+  /** Told when an epoch has come through a stage. */
+  readonly timeline: EpochTimeline;
+  /** Called when a sink has gone down or come up: people should know at once. */
+  sinkTurned: () => void = () => {};
   readonly #stages: Readonly<Record<Stage, Histogram>>;
   readonly #endToEnd = new Histogram(END_TO_END_BOUNDS);
   readonly #deadLetters: Partial<Record<DeadLetterReason, number>> = {};
@@ -75,10 +81,29 @@ export class Meter {
   /** The commits of the last minutes, oldest first. */
   readonly #recent: { readonly at: number; readonly consumed: number; readonly deadLetters: number }[] = [];
 
-  constructor(private readonly clock: Pick<Clock, "now">) {
-    const sink = () => new SinkMeter(() => clock.now());
+  /** When an epoch's barriers were asked for, monotonic milliseconds. */
+  readonly #askedAt = new Map<number, number>();
+
+  constructor(private readonly clock: Pick<Clock, "now" | "monotonic">) {
+    const sink = () => new SinkMeter(() => clock.now(), () => this.sinkTurned());
     this.sinks = { lake: sink(), warehouse: sink() };
+    this.timeline = new EpochTimeline(() => clock.now());
     this.#stages = record(STAGES, () => new Histogram(STAGE_BOUNDS));
+  }
+
+  /** An epoch's barriers are asked for. */
+  asked(epoch: number): void {
+    this.#askedAt.set(epoch, this.clock.monotonic());
+    this.timeline.reached(epoch, "askedMs");
+  }
+
+  /** The last shard has sealed the epoch; one that is staged again was sealed before. */
+  sealed(epoch: number, closedBy: EpochCloseReason): void {
+    const askedAt = this.#askedAt.get(epoch);
+    if (askedAt === undefined) return;
+    this.#askedAt.delete(epoch);
+    this.took("seal", this.clock.monotonic() - askedAt);
+    this.timeline.reached(epoch, "sealedMs", { closedBy });
   }
 
   /** A stage of an epoch took `ms` milliseconds. */
@@ -127,6 +152,7 @@ export class Meter {
       actor: "coordinator",
       ...this.#total,
       ...gauges,
+      epochs: this.timeline.list(gauges.epochsInFlight),
       deadLetters: { ...this.#deadLetters },
       recent: this.#quality(),
       lastCommitMs: this.#lastCommitMs,

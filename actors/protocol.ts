@@ -5,6 +5,7 @@
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
 import type { EpochCloseReason, PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
+import type { OpenSession, OpenSessionQuery } from "../schema/open_session.ts";
 import type { ActorStats, IngestStats } from "../schema/pipeline_stats.ts";
 import type { PartitionRange, RecordBatch } from "../sources/source.ts";
 import type { PartitionCounts } from "./sessionizer.ts";
@@ -99,8 +100,8 @@ export type ShardMessage =
     readonly watermark: number | null;
     readonly semantics: SessionSemantics;
   }
-  /** A recorded barrier: what it brings out is already committed, and discarded. */
-  | { readonly type: "replayed"; readonly barrier: PartitionBarrier }
+  /** A recorded barrier: what it brings out is already committed, and discarded; with `verify` it is `remade`. */
+  | { readonly type: "replayed"; readonly barrier: PartitionBarrier; readonly verify: boolean }
   /** The settings in force from here on. */
   | { readonly type: "semantics"; readonly partition: number; readonly semantics: SessionSemantics }
   /** These partitions are replayed; answered to the coordinator by `restored`. */
@@ -134,8 +135,19 @@ export interface SealedPartition {
   readonly latestEventTime: number | null;
 }
 
+/** What a shard's part of a partition brought out again at a recorded barrier, as of its seal. */
+export interface RemadeRows {
+  readonly shard: number;
+  readonly partition: number;
+  readonly barrierNumber: number;
+  readonly rows: ColumnBatch;
+  /** REVISION_KINDS */
+  readonly revisions: ColumnBatch;
+}
+
 /** Session actor → coordinator. */
 export type ShardReport =
+  | { readonly type: "remade" } & RemadeRows
   | {
     readonly type: "restored";
     readonly shard: number;
@@ -188,6 +200,13 @@ export type ActorReport =
   | { readonly type: "epoch"; readonly report: EpochReport }
   /** About once a second, and with what an epoch brings: what the actor counts, and that it is alive. */
   | { readonly type: "stats"; readonly stats: ActorStats }
+  /** A session actor's answer to `inspect`. */
+  | {
+    readonly type: "inspected";
+    readonly id: number;
+    readonly shard: number;
+    readonly sessions: readonly OpenSession[];
+  }
   /** A sentence for the operator. */
   | { readonly type: "notice"; readonly level: "info" | "warning"; readonly text: string }
   | { readonly type: "finished"; readonly summary: PipelineSummary }
@@ -204,10 +223,19 @@ export interface Failure {
 /** Supervisor → coordinator. */
 export type CoordinatorCommand = { readonly type: "drain" };
 
-/** How a run ends: `untilEnd` stops it at the log's present end, `closeOpen` then closes what is open. */
+/** Supervisor → session actor: tell of open sessions; answered by `inspected` with the same id. */
+export interface SessionActorCommand {
+  readonly type: "inspect";
+  readonly id: number;
+  readonly query: OpenSessionQuery;
+}
+
+/** How a run starts and ends: `untilEnd` stops it at the log's present end, `closeOpen` then closes what is open. */
 export interface RunMode {
   readonly untilEnd: boolean;
   readonly closeOpen: boolean;
+  /** Whether what a replay makes again is compared with what is committed. */
+  readonly verifyReplay?: boolean;
 }
 
 /** Supervisor → each actor, once, with its ports. */

@@ -129,3 +129,21 @@ function checkSemantics(partition: number, version: number): void {
     false,
   );
 }
+
+/**
+ * What the operator is told of partitions that are restored; null where there is nothing to tell.
+ *
+ * @param running whether the instance reads others already
+ */
+export function replayNotice(
+  partitions: readonly Assignment[],
+  barriers: number,
+  running: boolean,
+): string | null {
+  if (!running) {
+    if (barriers === 0) return null;
+    return `The last run was not stopped in order: replaying ${barriers} recorded barriers.`;
+  }
+  const names = partitions.map(({ partition }) => partition).sort((a, b) => a - b).join(", ");
+  return `This instance reads the partitions ${names} now: replaying ${barriers} recorded barriers.`;
+}

@@ -3,7 +3,8 @@ import { messageOf, SinkError } from "../schema/errors.ts";
 import type { Clock } from "./clock.ts";
 
 const BACKOFF_MIN_MS = 100;
-const BACKOFF_MAX_MS = 10_000;
+/** With the time between two reports, less than five seconds: so soon the page knows that a sink is back. */
+const BACKOFF_MAX_MS = 2_500;
 
 /** Is told of failures that are tried again; `what` tells operations apart. */
 export interface RetryWatcher {
@@ -24,7 +25,7 @@ export interface RetryOptions {
 }
 
 /**
- * Runs `attempt` until it succeeds, with exponential, jittered pauses of at most 10 s.
+ * Runs `attempt` until it succeeds, with exponential, jittered pauses of at most {@linkcode BACKOFF_MAX_MS}.
  *
  * @throws whatever `attempt` throws that is not a retryable {@linkcode SinkError}
  */

@@ -52,7 +52,7 @@ export class SessionActor {
       case "restore":
         return this.sessions.restore(message);
       case "replayed":
-        return this.sessions.replay(message.barrier);
+        return this.#replayed(message.barrier, message.verify);
       case "semantics":
         return this.sessions.setSemantics(message.partition, message.semantics);
       case "live":
@@ -84,6 +84,13 @@ export class SessionActor {
   /** The shard's open sessions that `query` means. */
   inspect(query: OpenSessionQuery): OpenSession[] {
     return this.sessions.inspect(query);
+  }
+
+  #replayed(barrier: PartitionBarrier, verify: boolean): void {
+    if (!verify) return this.sessions.replay(barrier);
+    const { partition, number: barrierNumber } = barrier;
+    const { rows, revisions } = this.sessions.seal([barrier]);
+    this.report({ type: "remade", shard: this.shard, partition, barrierNumber, rows, revisions });
   }
 
   #seal(epoch: number, barriers: readonly PartitionBarrier[], snapshots: readonly number[]): void {

@@ -10,8 +10,11 @@ export class SinkHealth {
   readonly #failing = new Map<string, string>();
   #state: SinkState;
 
-  /** @param now wall clock, epoch milliseconds */
-  constructor(private readonly now: () => number) {
+  /**
+   * @param now wall clock, epoch milliseconds
+   * @param turned told when the sink has gone down or come up
+   */
+  constructor(private readonly now: () => number, private readonly turned: () => void = () => {}) {
     this.#state = { down: null, sinceMs: now() };
   }
 
@@ -34,5 +37,6 @@ export class SinkHealth {
     const [down = null] = this.#failing.values();
     const turned = (down === null) !== (this.#state.down === null);
     this.#state = { down, sinceMs: turned ? this.now() : this.#state.sinceMs };
+    if (turned) this.turned();
   }
 }

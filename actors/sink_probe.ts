@@ -3,8 +3,8 @@ import { messageOf } from "../schema/errors.ts";
 import type { Clock } from "./clock.ts";
 import type { SinkHealth } from "./sink_health.ts";
 
-/** With {@linkcode ANSWER_WAIT_MS} and the time between two reports, less than five seconds. */
-export const PROBE_INTERVAL_MS = 1_500;
+/** With {@linkcode ANSWER_WAIT_MS}, and the time between two reports and two statuses of the page, five seconds. */
+export const PROBE_INTERVAL_MS = 1_000;
 export const ANSWER_WAIT_MS = 2_000;
 
 const PROBE = "probe";

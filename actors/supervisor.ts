@@ -6,10 +6,12 @@
 import type { ClickHouseClient } from "@clickhouse/client";
 import { type Config, dataPaths } from "../schema/config.ts";
 import { assertNever, EXIT, SinkError, UserError } from "../schema/errors.ts";
+import type { Inspection, OpenSessionQuery } from "../schema/open_session.ts";
 import type { PipelineStats } from "../schema/pipeline_stats.ts";
 import type { ChdbControl, ChdbNotice } from "../sinks/warehouse/chdb_protocol.ts";
 import { openAccess } from "../sinks/warehouse/open.ts";
 import { systemClock } from "./clock.ts";
+import { Inspections } from "./inspections.ts";
 import type {
   ActorReport,
   CoordinatorCommand,
@@ -19,6 +21,7 @@ import type {
   IngestStart,
   PipelineSummary,
   RunMode,
+  SessionActorCommand,
   SessionActorStart,
 } from "./protocol.ts";
 import { StatsBoard } from "./stats_board.ts";
@@ -43,6 +46,8 @@ export interface Pipeline {
   onNotice(listener: (notice: Notice) => void): void;
   /** What the actors last reported of themselves. */
   stats(): PipelineStats;
+  /** Asks the session actors for open sessions. */
+  inspect(query: OpenSessionQuery): Promise<Inspection>;
   /** For read-only queries, on the calling thread. */
   readonly warehouse: ClickHouseClient;
 }
@@ -125,6 +130,8 @@ class Supervisor implements Pipeline {
   readonly #noticeListeners: ((notice: Notice) => void)[] = [];
   readonly #notices: Notice[] = [];
   readonly #board: StatsBoard;
+  readonly #sessionActors: Worker[] = [];
+  readonly #inspections: Inspections;
 
   constructor(options: PipelineOptions, embedded: EmbeddedWarehouse | null) {
     const ready = Promise.withResolvers<void>();
@@ -138,6 +145,10 @@ class Supervisor implements Pipeline {
       else if (message.type !== "ready") this.#tell(message);
       else if (actor === this.#coordinator) ready.resolve();
     });
+    this.#inspections = new Inspections(
+      this.#sessionActors.map((worker) => (command: SessionActorCommand) => worker.postMessage(command)),
+      systemClock,
+    );
     this.finished = finished.promise.finally(async () => {
       for (const worker of this.#workers) worker.terminate();
       await this.warehouse.close();
@@ -165,10 +176,16 @@ class Supervisor implements Pipeline {
     return this.#board.stats;
   }
 
-  #tell(message: Extract<ActorReport, { type: "epoch" | "notice" | "stats" }>): void {
+  inspect(query: OpenSessionQuery): Promise<Inspection> {
+    return this.#inspections.inspect(query);
+  }
+
+  #tell(message: Extract<ActorReport, { type: "epoch" | "notice" | "stats" | "inspected" }>): void {
     switch (message.type) {
       case "stats":
         return this.#board.take(message.stats);
+      case "inspected":
+        return this.#inspections.answer(message.id, message.shard, message.sessions);
       case "epoch":
         return this.#epochListeners.forEach((listener) => listener(message.report));
       case "notice":
@@ -196,7 +213,9 @@ class Supervisor implements Pipeline {
       toShards.push(records.port1);
       fromShards.push(seals.port1);
       const message: SessionActorStart = { ...start, shard, ingest: records.port2, coordinator: seals.port2 };
-      this.#spawn("session", receive).postMessage(message, [records.port2, seals.port2]);
+      const worker = this.#spawn("session", receive);
+      this.#sessionActors.push(worker);
+      worker.postMessage(message, [records.port2, seals.port2]);
     }
     const control = new MessageChannel();
     const toIngest: IngestStart = { ...start, shards: toShards, coordinator: control.port1 };

@@ -70,7 +70,7 @@ async function fetchResult(
     if (attempt.status === "taken") {
       return await queryHere(name, limit, attempt.dataDir, () => openQueryService(config));
     }
-    const answer = await askHolder(attempt.holder, name, limit);
+    const answer = await askHolder(attempt.holder, config.httpToken, name, limit);
     if (answer !== null) return answer;
     if (tries === TRIES_MAX || context.stop.aborted) throw noAnswer(path, attempt.holder);
     await context.clock.sleep(TRY_INTERVAL_MS, context.stop);
@@ -104,10 +104,15 @@ async function queryHere(
 }
 
 /** Asks the process that holds the data; null where it does not answer yet. */
-async function askHolder(holder: Holder | null, name: string, limit: number): Promise<QueryResult | null> {
+async function askHolder(
+  holder: Holder | null,
+  token: string | null,
+  name: string,
+  limit: number,
+): Promise<QueryResult | null> {
   if (!holder?.url) return null;
   const url = `${holder.url}/api/query/${encodeURIComponent(name)}?limit=${limit}`;
-  const response = await httpGet(url).catch(() => null);
+  const response = await httpGet(url, token).catch(() => null);
   if (response === null || response.status === 503) return null;
   const body = JSON.parse(response.body);
   if (response.status === 200) return body;
@@ -125,9 +130,10 @@ function noAnswer(path: string, holder: Holder | null): UserError {
 }
 
 /** GET by `node:http`, which takes no proxy from the environment: the holder is on this machine. */
-function httpGet(url: string): Promise<{ status: number; body: string }> {
+function httpGet(url: string, token: string | null): Promise<{ status: number; body: string }> {
+  const headers = token === null ? {} : { authorization: `Bearer ${token}` };
   return new Promise((resolve, reject) => {
-    const outgoing = request(url, (incoming) => {
+    const outgoing = request(url, { headers }, (incoming) => {
       const chunks: Uint8Array[] = [];
       incoming.on("data", (chunk: Uint8Array) => chunks.push(chunk));
       incoming.on("error", reject);

@@ -6,6 +6,7 @@ import type { SettingValues } from "../schema/setting.ts";
 import type { RUN_SETTINGS } from "../schema/settings.ts";
 import { eventLogLocation } from "../sources/open.ts";
 import type { CommandContext } from "./context.ts";
+import { createExplorer } from "./open_explorer.ts";
 import { createQueryService } from "./open_query_service.ts";
 import { runService } from "./service.ts";
 
@@ -32,5 +33,6 @@ export async function run(
     source: eventLogLocation(config),
     startPipeline,
     createQueryService: (pipeline) => createQueryService(config, pipeline.warehouse),
+    createExplorer: (pipeline) => createExplorer(config, pipeline.warehouse),
   }, context);
 }

@@ -3,15 +3,19 @@ import { getLogger } from "@logtape/logtape";
 import process from "node:process";
 import type { EpochReport, PipelineSummary, RunMode } from "../actors/protocol.ts";
 import type { Config, ResolvedConfig } from "../schema/config.ts";
+import type { Inspection, OpenSessionQuery } from "../schema/open_session.ts";
 import type { PipelineStats } from "../schema/pipeline_stats.ts";
 import { maskUrl } from "../schema/setting.ts";
 import { tableLocation } from "../sinks/lake/open.ts";
+import type { Explorer } from "../web/explorer.ts";
 import { createMetrics } from "../web/metrics.ts";
 import { createMonitoringApp, type MonitoringOptions } from "../web/monitoring.ts";
+import { PageAssets } from "../web/page_assets.ts";
 import { createApp, startWebServer, type WebServer } from "../web/server.ts";
 import type { QueryService } from "../web/query_service.ts";
 import type { CommandContext } from "./context.ts";
 import { openDataDir } from "./data_dir.ts";
+import { PageService } from "./page_service.ts";
 import { requireReachableServers } from "./permissions.ts";
 import { epochHeader, formatEpoch, formatFirstScreen, formatSummary } from "./terminal.ts";
 
@@ -20,6 +24,7 @@ export interface RunningPipeline {
   readonly finished: Promise<PipelineSummary>;
   drain(): void;
   stats(): PipelineStats;
+  inspect(query: OpenSessionQuery): Promise<Inspection>;
   onEpoch(listener: (report: EpochReport) => void): void;
   onNotice(listener: (notice: { readonly level: "info" | "warning"; readonly text: string }) => void): void;
 }
@@ -33,6 +38,7 @@ export interface ServiceOptions<P extends RunningPipeline> {
   readonly feed?: (stop: AbortSignal) => Promise<void>;
   readonly startPipeline: (options: RunMode & { readonly config: Config }) => Promise<P>;
   readonly createQueryService: (pipeline: P) => QueryService;
+  readonly createExplorer: (pipeline: P) => Explorer;
 }
 
 /**
@@ -51,9 +57,17 @@ export async function runService<P extends RunningPipeline>(
   let queryService: QueryService | null = null;
   let running: P | null = null;
   const monitoring = monitor(() => running?.stats() ?? null, context);
+  const page = new PageService({
+    clock: context.clock,
+    process: processStats,
+    source: options.source,
+    epochIntervalMs: config.epochIntervalMs,
+  });
+  const showing = new AbortController();
+  let shown = Promise.resolve();
   const servers: WebServer[] = [];
   try {
-    const server = listen(options.resolved, monitoring, () => queryService, context);
+    const server = listen(options.resolved, monitoring, () => queryService, page, context);
     servers.push(server);
     const { metricsHost, metricsPort } = config;
     if (metricsPort !== null) servers.push(listenForMetrics(metricsHost, metricsPort, monitoring));
@@ -62,7 +76,11 @@ export async function runService<P extends RunningPipeline>(
     running = pipeline;
     queryService = options.createQueryService(pipeline);
     const logger = getLogger(["sessionary", "pipeline"]);
-    pipeline.onNotice(({ level, text }) => logger[level]("{text}", { text }));
+    pipeline.onNotice(({ level, text }) => {
+      logger[level]("{text}", { text });
+      page.note(level, text);
+    });
+    shown = page.show(pipeline, options.createExplorer(pipeline), showing.signal);
     pipeline.onEpoch(epochPrinter(options.resolved, context));
     if (config.logFormat === "text") {
       context.print(`${firstScreen(options.source, options.resolved, server)}\n\n${epochHeader()}`);
@@ -72,6 +90,9 @@ export async function runService<P extends RunningPipeline>(
   } finally {
     queryService = null;
     running = null;
+    showing.abort();
+    page.live.close();
+    await shown;
     await Promise.all(servers.map((server) => server.close()));
     await dataDir.release();
   }
@@ -97,9 +118,13 @@ function listen(
   { config, origins }: ResolvedConfig,
   monitoring: MonitoringOptions,
   queryService: () => QueryService | null,
+  { api, live }: PageService,
   { clock }: CommandContext,
 ): WebServer {
-  return startWebServer(createApp({ queryService, monitoring, monotonic: clock.monotonic }), {
+  const assets = new PageAssets();
+  const token = config.httpToken;
+  const app = createApp({ queryService, monitoring, monotonic: clock.monotonic, api, live, assets, token });
+  return startWebServer(app, {
     host: config.httpHost,
     port: config.httpPort,
     orFreePort: origins.httpPort === "default",

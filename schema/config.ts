@@ -199,6 +199,12 @@ function checkRelations(config: Config, origins: Origins<typeof SETTINGS>): stri
         "set METRICS_PORT, or unset METRICS_HOST.",
     );
   }
+  if (config.httpToken === null && !LOOPBACK.test(config.httpHost)) {
+    problems.push(
+      `HTTP_HOST (${config.httpHost}) is not a loopback address, and HTTP_TOKEN is not set: anybody could read the ` +
+        "sessions. Set HTTP_TOKEN or HTTP_TOKEN_FILE, or HTTP_HOST to 127.0.0.1.",
+    );
+  }
   if (config.clickhouseCluster !== null && config.clickhouseUrl === null) {
     problems.push(
       "CLICKHOUSE_CLUSTER is set, but CLICKHOUSE_URL is not, and the embedded ClickHouse is alone: " +
@@ -214,6 +220,8 @@ function checkRelations(config: Config, origins: Origins<typeof SETTINGS>): stri
   problems.push(...checkKafka(config, origins), ...checkObjectStore(config, origins));
   return problems;
 }
+
+const LOOPBACK = /^(127(\.\d{1,3}){3}|localhost|::1)$/i;
 
 /** The endpoint and the keys go together; the others mean nothing without it. */
 function checkObjectStore(config: Config, origins: Origins<typeof SETTINGS>): string[] {
@@ -281,10 +289,17 @@ export interface DataPaths {
   readonly events: string;
   readonly lake: string;
   readonly warehouse: string;
+  /** The member id in the Kafka group. */
+  readonly kafkaMember: string;
 }
 
 /** The layout of `DATA_DIR`: part of the interface. */
 export function dataPaths(dataDir: string): DataPaths {
   const root = dataDir.replace(/\/+$/, "") || "/";
-  return { events: `${root}/events.db`, lake: `${root}/lake`, warehouse: `${root}/warehouse` };
+  return {
+    events: `${root}/events.db`,
+    lake: `${root}/lake`,
+    warehouse: `${root}/warehouse`,
+    kafkaMember: `${root}/kafka_member.json`,
+  };
 }

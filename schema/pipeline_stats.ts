@@ -2,6 +2,7 @@
  * What a running pipeline knows of itself: plain snapshots that each actor sends to the supervisor, about once a second.
  * Totals count since the process started. NOUNS, no IO; `web/` makes metrics and health of them.
  */
+import type { EpochCloseReason } from "./epoch.ts";
 import type { DeadLetterReason } from "./user_event.ts";
 
 /** The actors, and what each of them reports. */
@@ -83,6 +84,38 @@ export const END_TO_END_BOUNDS = [
   ...[30, 60, 120, 300, 600, 1_800, 3_600],
 ] as const;
 
+/** Where a partition's event time stands, as of its newest barrier. Times are epoch milliseconds. */
+export interface PartitionWatermark {
+  readonly partition: number;
+  readonly watermark: number;
+  /** The barrier's clock. */
+  readonly clock: number;
+  /** The barrier clock since which the partition is idle; null where it is not. */
+  readonly idleSince: number | null;
+}
+
+/** One epoch's way. Times are epoch milliseconds, null until it has come there; so are the counts until the commit. */
+export interface EpochTrace {
+  readonly epoch: number;
+  /** The Delta version that holds it. */
+  readonly version: number | null;
+  readonly closedBy: EpochCloseReason | null;
+  /** Its barriers were asked for. */
+  readonly askedMs: number;
+  /** The last shard had sealed. */
+  readonly sealedMs: number | null;
+  readonly uploadedMs: number | null;
+  readonly committedMs: number | null;
+  readonly insertedMs: number | null;
+  readonly sessions: number | null;
+  /** Sessions that late events amended. */
+  readonly revisions: number | null;
+  readonly events: number | null;
+  readonly deadLetters: number | null;
+  /** Of its Parquet files with sessions. */
+  readonly bytes: number | null;
+}
+
 export interface CoordinatorStats {
   readonly actor: "coordinator";
   /** Records in committed epochs: in sessions, duplicates, dead letters and what is held together. */
@@ -105,8 +138,10 @@ export interface CoordinatorStats {
   readonly epochsInFlight: number;
   /** Committed versions that ClickHouse lacks. */
   readonly lagVersions: number;
-  /** By partition, epoch milliseconds. */
-  readonly watermarks: readonly { readonly partition: number; readonly watermark: number }[];
+  /** Of the partitions that have one. */
+  readonly watermarks: readonly PartitionWatermark[];
+  /** The last ones, oldest first. */
+  readonly epochs: readonly EpochTrace[];
   readonly sinks: Readonly<Record<Sink, SinkStats>>;
   readonly stages: Readonly<Record<Stage, HistogramStats>>;
   /**

@@ -73,9 +73,14 @@ export function path<D extends string | null>(
   return { ...common, form: "path", schema, default: fallback, secret: false };
 }
 
-/** A text that is never shown. */
-export function secret(common: Common): Setting<string | null> {
-  return { ...common, form: "text", schema: Type.String({ minLength: 1 }), default: null, secret: true };
+/** A text that is never shown; `constraint` completes the sentence "… must be". */
+export function secret(
+  common: Common,
+  pattern = /^[^]+$/,
+  constraint = "a text that is not empty",
+): Setting<string | null> {
+  const schema = Type.String({ pattern: pattern.source, description: constraint });
+  return { ...common, form: "text", schema, default: null, secret: true };
 }
 
 /** An http or https URL; a password inside it is masked wherever it is shown. */

@@ -230,10 +230,23 @@ export const SETTINGS = {
     "1h",
   ),
   httpHost: text(
-    { env: "HTTP_HOST", group: SERVICE, doc: "loopback address that the web server listens on" },
+    {
+      env: "HTTP_HOST",
+      group: SERVICE,
+      doc: "address of the web server; one that is not loopback needs HTTP_TOKEN",
+    },
     "127.0.0.1",
-    /^(127(\.\d{1,3}){3}|localhost|::1)$/,
-    "a loopback address (127.0.0.1, ::1 or localhost), because the server has no authentication yet",
+    /^[A-Za-z0-9.:-]{1,253}$/,
+    "an address or the name of a host",
+  ),
+  httpToken: secret(
+    {
+      env: "HTTP_TOKEN",
+      group: SERVICE,
+      doc: "what the web server's visitors must know, 16 characters or more",
+    },
+    /^[!-~]{16,512}$/,
+    "16 to 512 printable ASCII characters without a space",
   ),
   httpPort: integer(
     { env: "HTTP_PORT", group: SERVICE, doc: "the web server's port; 0: a free one" },
@@ -336,6 +349,12 @@ export const RUN_SETTINGS = {
     env: "RUN_CLOSE_OPEN",
     group: PIPELINE,
     doc: "with --until-end: close what is open then, with reason drain",
+  }),
+  verifyReplay: toggle({
+    env: "RUN_VERIFY_REPLAY",
+    group: PIPELINE,
+    doc:
+      "compare the rows that a restart's replay makes again with the committed ones; stop where they differ",
   }),
 } as const satisfies SettingTable;
 

@@ -33,7 +33,7 @@ export interface CheckpointHeader {
   readonly barrier: PartitionBarrier;
   readonly ledger: Ledger;
   readonly latestEventTime: number | null;
-  /** The Delta version that holds the barrier, or a later one. */
+  /** A Delta version that holds the barrier, and no later one of the partition: from there on a restart reads the log. */
   readonly deltaVersion: number;
 }
 

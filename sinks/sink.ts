@@ -87,12 +87,30 @@ export interface CommittedEpoch {
   readonly record: EpochRecord;
 }
 
-/** The rows that one version changed, for the warehouse. */
+/** A file that tells what a version changed: all its rows came, all went, or each row says itself (change data). */
+export interface ChangedFile {
+  readonly kind: "add" | "remove" | "cdc";
+  /** Relative to the table's root. */
+  readonly path: string;
+  /** Its rows, where the log tells. */
+  readonly rows: number | null;
+}
+
+/** What one version changed, for the warehouse. */
 export interface VersionChanges {
   readonly version: number;
-  /** Paths relative to the table's root; empty where the version has no rows. */
-  readonly files: readonly string[];
+  /** Empty where the version changed no rows. */
+  readonly files: readonly ChangedFile[];
+}
+
+/** A version's changes as one Parquet file, ordered (source_partition, first_offset, sign). */
+export interface VersionPayload {
+  readonly parquet: Uint8Array;
   readonly rows: number;
+  /** Whether the file has the column `sign` (int32): 1 for a row that came, -1 for one that went. Without it all came. */
+  readonly signed: boolean;
+  /** The rows, ascending, that must go into one insert with the row after them: two of one session. */
+  readonly joined: readonly number[];
 }
 
 /** The Delta table, and the dead letters and checkpoints beside it. */
@@ -114,17 +132,19 @@ export interface Lake {
   changes(versions: readonly number[]): Promise<readonly VersionChanges[]>;
   /** A committed data file's bytes. */
   readFile(path: string): Promise<Uint8Array>;
-  /** The rows of committed files, ordered (source_partition, first_offset), as one Parquet file. */
-  encodeVersion(files: readonly string[]): Promise<Uint8Array>;
+  /** The rows that a version brought into the table, revisions as they were then (SESSION_KINDS), in no order. */
+  rowsOf(version: number): Promise<ColumnBatch>;
+  /** What a version's files say, as one; null where that is nothing. */
+  encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null>;
 }
 
 /** The warehouse that follows the Delta log. */
 export interface Warehouse {
   /** Applies the migrations that are missing. */
   open(): Promise<void>;
-  /** Versions of the table that are already inserted. */
-  doneVersions(tableId: string): Promise<ReadonlySet<number>>;
-  /** Inserts a version's rows, once for ever however often it is called; `parquet` is null where it has none. */
-  follow(tableId: string, version: number, rows: number, parquet: Uint8Array | null): Promise<void>;
+  /** Versions ≥ `from` of the table, by default of all, that are already inserted. */
+  doneVersions(tableId: string, from?: number): Promise<ReadonlySet<number>>;
+  /** Inserts what a version changed, once for ever however often it is called; null where it changed nothing. */
+  follow(tableId: string, version: number, payload: VersionPayload | null): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,14 +1,13 @@
-/** What must be true of a topic and its group, asked of the brokers: each answer that is not the right one is a sentence. */
+/** What must be true of a topic, asked of the brokers: each answer that is not the right one is a sentence. */
 import type { Admin } from "kafkajs";
 import { SourceError } from "../schema/errors.ts";
-import type { KafkaConnection } from "./kafka_client.ts";
+import { isPassing, type KafkaConnection } from "./kafka_client.ts";
 import { kafkaRanges, topicExists, topicMissing } from "./kafka_topic.ts";
 import type { PartitionRange } from "./source.ts";
 
 export interface KafkaChecksOptions {
   readonly connection: KafkaConnection;
   readonly topic: string;
-  readonly groupId: string;
 }
 
 /** After a change of leaders an end may stand back for a moment: it is believed when it is still there after these. */
@@ -17,11 +16,8 @@ const END_CHECK_MS = 1_000;
 /** A broker that has just started may not know its topics yet. */
 const TOPIC_CHECKS = 3;
 const TOPIC_CHECK_MS = 1_000;
-/** Longer than the group keeps a member that died. */
-const EMPTY_GROUP_MS = 15_000;
-const EMPTY_GROUP_LOOK_MS = 500;
 
-/** Checks of one topic and one group. */
+/** Checks of one topic. */
 export class KafkaChecks {
   constructor(private readonly admin: Admin, private readonly options: KafkaChecksOptions) {}
 
@@ -30,15 +26,36 @@ export class KafkaChecks {
     return kafkaRanges(this.admin, this.options.topic, this.options.connection);
   }
 
-  /** @throws {SourceError} where the partition does not hold `offset`, nor end there */
-  async requireInRange(partition: number, offset: number): Promise<void> {
-    for (let checks = 1;; checks++) {
-      const range = (await this.ranges()).find((range) => range.partition === partition);
+  /**
+   * Waits for brokers that don't answer.
+   *
+   * @param isWanted whether the answer still matters
+   * @throws {SourceError} where the partition does not hold `offset`, nor end there
+   */
+  async requireInRange(partition: number, offset: number, isWanted: () => boolean): Promise<void> {
+    for (let checks = 1; isWanted(); checks++) {
+      const ranges = await this.#rangesIfReached();
+      if (ranges === null) {
+        checks = 0;
+        await this.options.connection.sleep(END_CHECK_MS);
+        continue;
+      }
+      const range = ranges.find((range) => range.partition === partition);
       if (range === undefined) throw topicMissing(this.options.topic);
       if (offset < range.start) throw this.#removed(partition, offset, range.start);
       if (offset <= range.end) return;
       if (checks === END_CHECKS) throw this.#truncated(partition, offset, range.end);
       await this.options.connection.sleep(END_CHECK_MS);
+    }
+  }
+
+  /** Null where the brokers can't be asked at present. */
+  async #rangesIfReached(): Promise<readonly PartitionRange[] | null> {
+    try {
+      return await this.ranges();
+    } catch (error) {
+      if (isPassing(error)) return null;
+      throw error;
     }
   }
 
@@ -71,46 +88,6 @@ export class KafkaChecks {
     for (let checks = 1; !await topicExists(this.admin, topic).catch(() => true); checks++) {
       if (checks === TOPIC_CHECKS) throw topicMissing(topic);
       await connection.sleep(TOPIC_CHECK_MS);
-    }
-  }
-
-  /**
-   * Waits until nobody is in the group: a member that died is in it for a while, and one that lives would lose its
-   * partitions by our joining.
-   *
-   * @throws {SourceError} where somebody stays
-   */
-  async requireEmptyGroup(): Promise<void> {
-    const { now, sleep } = this.options.connection;
-    const deadline = now() + EMPTY_GROUP_MS;
-    while ((await this.#members()).length > 0) {
-      if (now() >= deadline) throw await this.shared("found others, who have the partitions");
-      await sleep(EMPTY_GROUP_LOOK_MS);
-    }
-  }
-
-  /** The sentence for a group with several members; `what` says what this instance got of it. */
-  async shared(what: string): Promise<SourceError> {
-    const { groupId, topic } = this.options;
-    const members = await this.#members();
-    return new SourceError(
-      `Group '${groupId}' must have one member, and this instance ${what} of topic '${topic}'` +
-        `${
-          members.length > 0 ? ` (members: ${members.join(", ")})` : ""
-        }. Stop the other instance, or give this ` +
-        `one a group of its own (KAFKA_GROUP) and a pipeline of its own (PIPELINE).`,
-    );
-  }
-
-  /** The group's members as `client@host`; none where the brokers don't say. */
-  async #members(): Promise<readonly string[]> {
-    try {
-      const { groups } = await this.admin.describeGroups([this.options.groupId]);
-      return groups.flatMap(({ members }) =>
-        members.map(({ clientId, clientHost }) => `${clientId}@${clientHost}`)
-      );
-    } catch {
-      return [];
     }
   }
 }

@@ -1,8 +1,9 @@
 /** A kafkajs client: brokers, TLS, SASL, its log as sentences, and its errors as sentences. */
+import { Buffer } from "node:buffer";
 import { CompressionCodecs, CompressionTypes, Kafka, type LogEntry, logLevel } from "kafkajs";
 import { assertNever, messageOf, SourceError } from "../schema/errors.ts";
 import { loadCodecs } from "./kafka_codecs.ts";
-import { patchKafkajs } from "./kafka_fetch.ts";
+import { patchKafkajs } from "./kafkajs_patch.ts";
 
 /** How a client proves who it is. */
 export interface KafkaSasl {
@@ -33,9 +34,14 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** The same sentence is said once in this time: an outage makes kafkajs repeat itself twice a second. */
 const REPEAT_MS = 60_000;
 
-/** What kafkajs warns of and is meant to be so: our producer sends an unanswered batch again itself, unchanged. */
+/** What kafkajs warns of and is meant to be so. */
 const EXPECTED_WARNINGS = new Set([
+  // Our producer sends an unanswered batch again itself, unchanged.
   "Limiting retries for the idempotent producer may invalidate EoS guarantees",
+  // Instances come and go, and so do partitions.
+  "The group is rebalancing, re-joining",
+  "Topic has been updated, resync group",
+  "Consumer is not aware of all assigned partitions, refreshing metadata",
 ]);
 
 /**
@@ -46,9 +52,14 @@ const EXPECTED_WARNINGS = new Set([
 export async function openKafka(connection: KafkaConnection): Promise<Kafka> {
   patchKafkajs();
   const { brokers, clientId, tls, sasl } = connection;
-  const { compressSnappy } = await loadCodecs();
+  const { compressSnappy, decompress } = await loadCodecs();
   CompressionCodecs[CompressionTypes.Snappy] = () => ({
     compress: ({ buffer }: { buffer: Uint8Array }) => Promise.resolve(compressSnappy(buffer)),
+    decompress: (bytes: Uint8Array) =>
+      Promise.resolve(Buffer.from(decompress(CompressionTypes.Snappy, bytes))),
+  });
+  CompressionCodecs[CompressionTypes.LZ4] = () => ({
+    decompress: (bytes: Uint8Array) => Promise.resolve(Buffer.from(decompress(CompressionTypes.LZ4, bytes))),
   });
   return new Kafka({
     brokers: [...brokers],
@@ -96,13 +107,20 @@ function saslOptions({ mechanism, username, password }: KafkaSasl) {
 const ANSWERS = /^Response /;
 
 /** kafkajs's warnings and errors as sentences, each at most once a minute. */
-function sentenceLogger({ now, notice }: KafkaConnection): (entry: LogEntry) => void {
-  const saidAt = new Map<string, number>();
+function sentenceLogger(connection: KafkaConnection): (entry: LogEntry) => void {
+  const say = onceAMinute(connection);
   return ({ namespace, log }) => {
     const { message, error, broker } = log as LogEntry["log"] & { error?: unknown; broker?: string };
     if (EXPECTED_WARNINGS.has(message) || ANSWERS.test(message)) return;
     const cause = typeof error === "string" && !message.includes(error) ? ` (${error})` : "";
-    const text = `Kafka${broker ? ` at ${broker}` : ""}: ${message}${cause} [${namespace || "client"}]`;
+    say(`Kafka${broker ? ` at ${broker}` : ""}: ${message}${cause} [${namespace || "client"}]`);
+  };
+}
+
+/** Tells the operator the same sentence at most once a minute. */
+export function onceAMinute({ now, notice }: KafkaConnection): (text: string) => void {
+  const saidAt = new Map<string, number>();
+  return (text) => {
     if (now() - (saidAt.get(text) ?? -Infinity) < REPEAT_MS) return;
     saidAt.set(text, now());
     notice(text);
@@ -138,6 +156,11 @@ export function isKafkaError(error: unknown, ...names: readonly string[]): boole
 /** Whether trying again can't help until a person has done something. */
 export function isPermanent(error: unknown): boolean {
   return error instanceof SourceError || PERMANENT.some(({ names }) => isKafkaError(error, ...names));
+}
+
+/** Whether the sentence tells of an error that may be over when it is tried again. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof SourceError && error.cause !== undefined && !isPermanent(error.cause);
 }
 
 /** What a person can do about which error. */

@@ -1,18 +1,24 @@
 /**
- * Membership in a consumer group, through kafkajs's consumer: joins, goes on through outages, and leaves. What is fetched
- * goes to the source, which alone decides where to read.
+ * Membership in a consumer group, through kafkajs's consumer, which is paused for good and only joins, tells that this
+ * member lives, goes on through outages, and leaves. What is read, and from where, is the source's business.
  */
-import type { Cluster, Consumer, EachBatchPayload, Kafka } from "kafkajs";
-import { PartitionAssigners } from "kafkajs";
-import { messageOf, SourceError } from "../schema/errors.ts";
+import type { Cluster, Consumer, Kafka } from "kafkajs";
+import { invariant, messageOf, SourceError } from "../schema/errors.ts";
 import { isKafkaError, isPermanent, type KafkaConnection, kafkaError } from "./kafka_client.ts";
+import { type JoinedGroup, leaveGroup, watchCoordinator } from "./kafka_coordinator.ts";
+import { readMembership, removeMembership, writeMembership } from "./kafka_member_file.ts";
+import { stickyAssigner } from "./kafka_sticky_assigner.ts";
 
 /** What a member is told. */
 export interface GroupListener {
-  /** The group assigned these partitions; nothing was fetched of them yet. Called again after each rejoin. */
-  joined(partitions: readonly number[]): void;
-  /** One partition of a Fetch response; the next fetch waits for it. */
-  fetched(payload: EachBatchPayload): Promise<void>;
+  /**
+   * The group gives these partitions, all that it gives.
+   *
+   * @param kept whether nobody else can have had those that this member had before
+   */
+  joined(partitions: readonly number[], kept: boolean): void;
+  /** All partitions may be somebody else's by now. */
+  lost(): void;
   /** The brokers say that they don't have the topic: for a moment after a restart, or for good. */
   topicUnknown(): void;
   /** The membership is over and can't be had again. */
@@ -23,25 +29,41 @@ export interface GroupOptions {
   readonly topic: string;
   readonly groupId: string;
   readonly connection: KafkaConnection;
+  /** Where the member id is kept for the case of a kill. */
+  readonly memberPath?: string;
 }
 
-/** How long the group keeps the partitions of a member that died: a restart after a kill waits for it. */
+/** What the group gave with one join. */
+interface Held extends JoinedGroup {
+  readonly partitions: readonly number[];
+  lost: boolean;
+}
+
+/** How long the group waits for a sign of life before it gives a member's partitions to the others. */
 const SESSION_TIMEOUT_MS = 10_000;
-const HEARTBEAT_MS = 2_500;
+const HEARTBEAT_MS = 1_000;
 const REBALANCE_TIMEOUT_MS = 30_000;
-/** A long poll's length: what a seek or a resume may wait for while nothing else arrives. */
-const FETCH_WAIT_MS = 100;
-const FETCH_BYTES = 8 * 1024 * 1024;
-const FETCH_PARTITION_BYTES = 1024 * 1024;
+/** How long the paused consumer sleeps between two looks at whether a heartbeat is due. */
+const TURN_MS = 250;
+/** How old the list of the topic's partitions may be: how soon one that was added is shared out. */
+const METADATA_AGE_MS = 10_000;
 const JOIN_TIMEOUT_MS = 60_000;
 const RESTART_MS = 1_000;
 const CLOSE_TIMEOUT_MS = 10_000;
+/** The group is being shared out anew, or has given this member up: its offsets are committed by whoever comes next. */
+const OUT_OF_TURN = ["REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"];
 
 /** One member of a consumer group, for one topic. */
 export class GroupMember {
   readonly #consumer: Consumer;
-  #cluster: Cluster | null = null;
+  readonly #cluster: Cluster;
   #closed = false;
+  #group: JoinedGroup | null = null;
+  #held: Held | null = null;
+  /** When the newest sign of life was sent that the coordinator has answered to. */
+  #heardAt = -Infinity;
+  /** Since when a join has been asked for: the coordinator answers when all members have asked. */
+  #joiningSince: number | null = null;
   /** Offsets still to be committed; newer ones replace older ones while a commit is under way. */
   readonly #uncommitted = new Map<number, number>();
   #committing: Promise<void> = Promise.resolve();
@@ -51,25 +73,48 @@ export class GroupMember {
     private readonly options: GroupOptions,
     private readonly listener: GroupListener,
   ) {
+    const { topic, groupId, connection } = options;
+    let cluster: Cluster | null = null;
     this.#consumer = kafka.consumer({
-      groupId: options.groupId,
+      groupId,
       sessionTimeout: SESSION_TIMEOUT_MS,
       heartbeatInterval: HEARTBEAT_MS,
       rebalanceTimeout: REBALANCE_TIMEOUT_MS,
-      maxWaitTimeInMs: FETCH_WAIT_MS,
-      maxBytes: FETCH_BYTES,
-      maxBytesPerPartition: FETCH_PARTITION_BYTES,
+      maxWaitTimeInMs: TURN_MS,
+      metadataMaxAge: METADATA_AGE_MS,
       allowAutoTopicCreation: false,
-      // The documented way to the cluster behind the consumer, for a fetch of one record.
       partitionAssigners: [(config) => {
-        this.#cluster = config.cluster;
-        return PartitionAssigners.roundRobin(config);
+        cluster = config.cluster;
+        return stickyAssigner(topic, cluster, () => ({
+          generation: this.#held?.generationId ?? -1,
+          partitions: this.#held?.partitions ?? [],
+        }));
       }],
     });
+    invariant(cluster !== null, "kafkajs makes the assigners with the consumer");
+    this.#cluster = cluster;
+    watchCoordinator(cluster, {
+      joining: () => this.#joiningSince ??= connection.now(),
+      named: (memberId) => this.#remember(memberId),
+      joined: (group) => this.#group = group,
+      heard: (sentAt) => this.#heard(sentAt),
+      left: () => this.#left(),
+    }, connection.now);
+  }
+
+  /** Until when the partitions are this member's, wall-clock milliseconds, if the coordinator hears nothing more. */
+  get leaseEndsAt(): number {
+    if (this.#held === null || this.#held.lost) return Infinity;
+    return Math.max(this.#heardAt, this.#joiningSince ?? -Infinity) + SESSION_TIMEOUT_MS;
+  }
+
+  /** Gives all partitions up where the group may have taken this member for dead. */
+  checkLease(): void {
+    if (this.options.connection.now() >= this.leaseEndsAt) this.#lose();
   }
 
   /**
-   * Joins the group.
+   * Joins the group; what it gives is told to the listener before this resolves.
    *
    * @throws {SourceError} where the brokers can't be reached, refuse, or let nobody join for a minute
    */
@@ -78,7 +123,9 @@ export class GroupMember {
     const joined = Promise.withResolvers<void>();
     const { GROUP_JOIN, CRASH } = this.#consumer.events;
     this.#consumer.on(GROUP_JOIN, ({ payload }) => {
-      this.listener.joined(payload.memberAssignment[topic] ?? []);
+      // Without partitions of its own: those that are given later are paused too.
+      this.#consumer.pause([{ topic }]);
+      this.#joined(payload.memberAssignment[topic] ?? []);
       joined.resolve();
     });
     this.#consumer.on(
@@ -87,6 +134,8 @@ export class GroupMember {
     );
     const timeout = new AbortController();
     try {
+      await this.#consumer.connect();
+      await this.#leaveForPredecessor();
       await this.#run();
       const late = connection.sleep(JOIN_TIMEOUT_MS, timeout.signal).then(() => {
         throw new SourceError(
@@ -105,14 +154,25 @@ export class GroupMember {
     }
   }
 
+  /** Whoever had this data directory is dead, or it would still be locked; the group need not wait to find out. */
+  async #leaveForPredecessor(): Promise<void> {
+    const { memberPath } = this.options;
+    const predecessor = memberPath === undefined ? null : readMembership(memberPath);
+    if (predecessor === null) return;
+    try {
+      await leaveGroup(this.#cluster, predecessor);
+    } catch {
+      // The group has forgotten it, or does so when its session ends: then its partitions come later.
+    }
+  }
+
   async #run(): Promise<void> {
     const { topic } = this.options;
     await this.#consumer.connect();
     await this.#consumer.subscribe({ topic, fromBeginning: true });
     await this.#consumer.run({
       autoCommit: false,
-      eachBatchAutoResolve: false,
-      eachBatch: (payload) => this.listener.fetched(payload),
+      eachBatch: () => Promise.reject(new Error("The consumer is paused, and fetched all the same.")),
     });
   }
 
@@ -144,30 +204,58 @@ export class GroupMember {
     }
   }
 
-  seek(partition: number, offset: number): void {
-    this.#steer(() => this.#consumer.seek({ topic: this.options.topic, partition, offset: String(offset) }));
+  #joined(partitions: readonly number[]): void {
+    invariant(this.#group !== null, "a join is overheard before kafkajs tells of it");
+    const [before, group] = [this.#held, this.#group];
+    // A generation that this member was not in may have given its partitions to another one.
+    const kept = before !== null && !before.lost && before.memberId === group.memberId &&
+      group.generationId - before.generationId <= 1;
+    this.#held = { ...group, partitions, lost: false };
+    this.listener.joined(partitions, kept);
   }
 
-  pause(partitions: readonly number[]): void {
-    this.#steer(() => this.#consumer.pause([{ topic: this.options.topic, partitions: [...partitions] }]));
+  #heard(sentAt: number): void {
+    this.#heardAt = Math.max(this.#heardAt, sentAt);
+    this.#joiningSince = null;
+    const [held, group] = [this.#held, this.#group];
+    if (held === null || !held.lost || group === null || !sameGroup(held, group)) return;
+    if (this.options.connection.now() >= sentAt + SESSION_TIMEOUT_MS) return;
+    // The coordinator was away, not this member: the generation is the same, so what it gave still holds.
+    held.lost = false;
+    this.listener.joined(held.partitions, false);
   }
 
-  resume(partition: number): void {
-    this.#steer(() => this.#consumer.resume([{ topic: this.options.topic, partitions: [partition] }]));
+  #lose(): void {
+    if (this.#held === null || this.#held.lost) return;
+    this.#held.lost = true;
+    this.listener.lost();
   }
 
-  /** Between a crash and the next join kafkajs has nothing to steer; at the join the source says all of it again. */
-  #steer(act: () => void): void {
+  #left(): void {
+    this.#lose();
+    if (this.#held !== null) this.#held = { ...this.#held, memberId: "" };
+    const { memberPath } = this.options;
+    if (memberPath !== undefined) removeMembership(memberPath);
+  }
+
+  #remember(memberId: string): void {
+    const { memberPath, groupId, connection } = this.options;
+    if (memberPath === undefined) return;
     try {
-      act();
+      writeMembership(memberPath, { groupId, memberId });
     } catch (error) {
-      if (!messageOf(error).includes("Consumer group was not initialized")) throw error;
+      connection.notice(
+        `Writing ${memberPath} failed, so after a kill the next start waits ${
+          SESSION_TIMEOUT_MS / 1000
+        } s for the ` +
+          `group: ${messageOf(error)}`,
+      );
     }
   }
 
   /**
    * Commits offsets in the background: reading must not wait for what only lag tools look at, and what fails is said
-   * and forgotten.
+   * and forgotten. Partitions that are not this member's are left out: the brokers would take their offsets too.
    */
   commit(positions: ReadonlyMap<number, number>): void {
     const idle = this.#uncommitted.size === 0;
@@ -178,52 +266,23 @@ export class GroupMember {
   async #commitAll(): Promise<void> {
     const { topic, groupId, connection } = this.options;
     while (this.#uncommitted.size > 0) {
-      const offsets = [...this.#uncommitted].map(([partition, offset]) => ({
-        topic,
-        partition,
-        offset: String(offset),
-      }));
+      this.checkLease();
+      const own = this.#held === null || this.#held.lost ? [] : this.#held.partitions;
+      const taken = [...this.#uncommitted];
+      const offsets = taken.filter(([partition]) => own.includes(partition))
+        .map(([partition, offset]) => ({ topic, partition, offset: String(offset) }));
       try {
-        await this.#consumer.commitOffsets(offsets);
+        if (offsets.length > 0) await this.#consumer.commitOffsets(offsets);
       } catch (error) {
-        connection.notice(
-          `Committing the offsets of group '${groupId}' failed, which only tools that watch the lag will see: ` +
-            `${messageOf(error)}`,
-        );
-      }
-      for (const { partition, offset } of offsets) {
-        if (this.#uncommitted.get(partition) === Number(offset)) this.#uncommitted.delete(partition);
-      }
-    }
-  }
-
-  /** The messages at and after `offset`, as kafkajs hands them on: one record batch at least, where there is any. */
-  async fetchOnce(partition: number, offset: number): Promise<readonly unknown[]> {
-    const { topic, connection } = this.options;
-    for (let tries = 0;; tries++) {
-      try {
-        const cluster = this.#cluster!;
-        await cluster.refreshMetadataIfNecessary();
-        const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]));
-        const broker = await cluster.findBroker({ nodeId: nodeId ?? "" });
-        const { responses } = await broker.fetch({
-          maxWaitTime: FETCH_WAIT_MS,
-          minBytes: 1,
-          maxBytes: 1,
-          isolationLevel: 1,
-          topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: 1 }] }],
-        });
-        return responses[0]?.partitions[0]?.messages ?? [];
-      } catch (error) {
-        if (tries >= 5 || isPermanent(error)) {
-          throw kafkaError(
-            `Reading one record of partition ${partition} of topic '${topic}'`,
-            connection,
-            error,
+        if (!isKafkaError(error, ...OUT_OF_TURN)) {
+          connection.notice(
+            `Committing the offsets of group '${groupId}' failed, which only tools that watch the lag will see: ` +
+              `${messageOf(error)}`,
           );
         }
-        await connection.sleep(200 * 2 ** tries);
-        await this.#cluster?.refreshMetadata().catch(() => {});
+      }
+      for (const [partition, offset] of taken) {
+        if (this.#uncommitted.get(partition) === offset) this.#uncommitted.delete(partition);
       }
     }
   }
@@ -236,4 +295,8 @@ export class GroupMember {
     await Promise.race([leave, this.options.connection.sleep(CLOSE_TIMEOUT_MS, timeout.signal)]);
     timeout.abort();
   }
+}
+
+function sameGroup(a: JoinedGroup, b: JoinedGroup): boolean {
+  return a.memberId === b.memberId && a.generationId === b.generationId;
 }

@@ -2,7 +2,6 @@
  * Kafka's record batches (message format 2), decoded from a fetch response straight into struct-of-arrays: no object a
  * record. What a reader of committed data must not see, control records and aborted transactions, is left out here.
  */
-import crc32c from "kafkajs/src/protocol/recordBatch/crc32C/index.js";
 import { SourceError } from "../schema/errors.ts";
 import type { Codecs } from "./kafka_codecs.ts";
 import { KEY_IS_NULL, type RecordBatch, VALUE_IS_NULL } from "./source.ts";
@@ -37,8 +36,11 @@ export interface DecodedRecords {
   readonly nextOffset: number;
 }
 
+/** The message format that is decoded here; earlier ones have no batches. */
+export const RECORD_BATCH_FORMAT = 2;
 const HEADER_BYTES = 61;
-const MAGIC = 2;
+/** Where every format has its number, and up to where a message of an old format is read here. */
+const FORMAT_AT = 16;
 const COMPRESSION_MASK = 0x07;
 const LOG_APPEND_TIME = 0x08;
 const TRANSACTIONAL = 0x10;
@@ -61,10 +63,32 @@ interface Section {
   readonly records: Uint8Array;
 }
 
+/** The message format of the batch or message at `at`; Infinity where there is none. */
+export function formatAt(bytes: Uint8Array, at: number): number {
+  return bytes[at + FORMAT_AT] ?? Infinity;
+}
+
 /**
- * Decodes all whole batches of a fetch.
+ * The position after all whole batches of a fetch, or after its messages where it begins with those of an old format: what
+ * decoding it will say too.
+ */
+export function fetchedUpTo(bytes: Uint8Array, position: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const isOld = formatAt(bytes, 0) < RECORD_BATCH_FORMAT;
+  let next = position;
+  for (let at = 0, end; at + FORMAT_AT < bytes.length; at = end) {
+    end = at + 12 + view.getInt32(at + 8);
+    const format = formatAt(bytes, at);
+    if (end > bytes.length || format < RECORD_BATCH_FORMAT !== isOld) break;
+    next = Math.max(next, readInt64(view, at) + (isOld ? 0 : view.getInt32(at + 23)) + 1);
+  }
+  return next;
+}
+
+/**
+ * Decodes all whole batches of a fetch, up to a message of an old format.
  *
- * @throws {SourceError} where a batch is damaged, or older than message format 2
+ * @throws {SourceError} where a batch is damaged, or newer than message format 2
  */
 export function decodeFetchedRecords(fetched: FetchedRecords, options: DecodeOptions): DecodedRecords {
   const { bytes } = fetched;
@@ -82,7 +106,7 @@ export function decodeFetchedRecords(fetched: FetchedRecords, options: DecodeOpt
   };
   for (let at = 0, end; at + HEADER_BYTES <= bytes.length; at = end) {
     end = at + 12 + view.getInt32(at + 8);
-    if (end > bytes.length) break;
+    if (end > bytes.length || formatAt(bytes, at) < RECORD_BATCH_FORMAT) break;
     const header = readHeader(view, at, end, options);
     const compressed = bytes.subarray(at + HEADER_BYTES, end);
     const decompress = () => codecs.decompress(header.attributes & COMPRESSION_MASK, compressed);
@@ -97,22 +121,22 @@ export function decodeFetchedRecords(fetched: FetchedRecords, options: DecodeOpt
   }
   flush();
   const reached = batches.at(-1)?.nextOffset ?? position;
-  if (reached < nextOffset) batches.push(joinEmpty(options.partition, nextOffset));
+  if (reached < nextOffset) batches.push(emptyRecordBatch(options.partition, nextOffset));
   return { batches, nextOffset };
 }
 
 function readHeader(view: DataView, at: number, end: number, options: DecodeOptions): BatchHeader {
   const baseOffset = readInt64(view, at);
-  const magic = view.getInt8(at + 16);
+  const format = view.getInt8(at + FORMAT_AT);
   const place = `partition ${options.partition} of topic '${options.topic}'`;
-  if (magic !== MAGIC) {
+  if (format !== RECORD_BATCH_FORMAT) {
     throw new SourceError(
-      `Cannot read ${place} at offset ${baseOffset}: records must be in message format 2 (Kafka 0.11 and later), ` +
-        `and these are in format ${magic}. Copy the topic to a new one (KAFKA_TOPIC) with a current producer.`,
+      `Cannot read ${place} at offset ${baseOffset}: records must be in a message format up to ` +
+        `${RECORD_BATCH_FORMAT}, and these are in format ${format}. Use a Kafka up to 4.`,
     );
   }
   const checked = new Uint8Array(view.buffer, view.byteOffset + at + 21, end - at - 21);
-  if (crc32c(checked) !== view.getUint32(at + 17)) {
+  if (options.codecs.crc32c(checked) !== view.getUint32(at + 17)) {
     throw new SourceError(
       `Cannot read ${place} at offset ${baseOffset}: the record batch's checksum does not match its bytes, so ` +
         `they were damaged on a disk or on the way. Restore the partition from a replica.`,
@@ -181,7 +205,7 @@ class Cursor {
 }
 
 /** The batch that says no more than how far the position moved. */
-function joinEmpty(partition: number, nextOffset: number): RecordBatch {
+export function emptyRecordBatch(partition: number, nextOffset: number): RecordBatch {
   return {
     partition,
     count: 0,
@@ -196,6 +220,21 @@ function joinEmpty(partition: number, nextOffset: number): RecordBatch {
   };
 }
 
+/** Where keys are gathered before their number of bytes is known; grows, and stays. */
+let keyScratch = new Uint8Array(64 * 1024);
+
+/** The columns of a batch that is being filled. */
+interface Columns {
+  readonly offsets: Float64Array;
+  readonly timestamps: Float64Array;
+  readonly keyEnds: Uint32Array;
+  readonly valueEnds: Uint32Array;
+  readonly nulls: Uint8Array;
+  count: number;
+  keyBytes: number;
+  valueBytes: number;
+}
+
 /** The sections' records from the position on as one batch, none where there is none. */
 function joinSections(
   sections: readonly Section[],
@@ -203,55 +242,90 @@ function joinSections(
   nextOffset: number,
 ): RecordBatch[] {
   const most = sections.reduce((sum, { header }) => sum + header.count, 0);
-  const bytesMost = sections.reduce((sum, { records }) => sum + records.length, 0);
-  const offsets = new Float64Array(most);
-  const timestamps = new Float64Array(most);
-  const keyEnds = new Uint32Array(most);
-  const valueEnds = new Uint32Array(most);
-  const nulls = new Uint8Array(most);
-  const keys = new Uint8Array(bytesMost);
-  const values = new Uint8Array(bytesMost);
-  let [count, keyEnd, valueEnd] = [0, 0, 0];
-  for (const { header, records } of sections) {
-    const cursor = new Cursor(records);
-    for (let i = 0; i < header.count; i++) {
-      const length = cursor.varint();
-      const end = cursor.at + length;
-      cursor.at++; // attributes: none are defined
-      const timestamp = header.firstTimestamp + cursor.varint();
-      const offset = header.baseOffset + cursor.varint();
-      if (offset >= position) {
-        offsets[count] = offset;
-        timestamps[count] = header.attributes & LOG_APPEND_TIME ? header.maxTimestamp : timestamp;
-        const keyLength = cursor.varint();
-        if (keyLength > 0) keyEnd = copy(records, cursor, keyLength, keys, keyEnd);
-        const valueLength = cursor.varint();
-        if (valueLength > 0) valueEnd = copy(records, cursor, valueLength, values, valueEnd);
-        nulls[count] = (keyLength < 0 ? KEY_IS_NULL : 0) | (valueLength < 0 ? VALUE_IS_NULL : 0);
-        keyEnds[count] = keyEnd;
-        valueEnds[count++] = valueEnd;
-      }
-      cursor.at = end; // headers are not read
-    }
-  }
+  const columns: Columns = {
+    offsets: new Float64Array(most),
+    timestamps: new Float64Array(most),
+    keyEnds: new Uint32Array(most),
+    valueEnds: new Uint32Array(most),
+    nulls: new Uint8Array(most),
+    count: 0,
+    keyBytes: 0,
+    valueBytes: 0,
+  };
+  const parts = sections.map((section) => gatherSection(section, position, columns));
+  const { count, keyBytes, valueBytes } = columns;
   if (count === 0) return [];
+  const values = new Uint8Array(valueBytes);
+  let at = 0;
+  for (const part of parts) {
+    values.set(part, at);
+    at += part.length;
+  }
+  const exact = <T extends Float64Array | Uint32Array | Uint8Array>(column: T) =>
+    (count === most ? column : column.slice(0, count)) as T;
   return [{
     partition,
     count,
-    offsets: offsets.slice(0, count),
-    timestamps: timestamps.slice(0, count),
-    keys: keys.slice(0, keyEnd),
-    keyEnds: keyEnds.slice(0, count),
-    values: values.slice(0, valueEnd),
-    valueEnds: valueEnds.slice(0, count),
-    nulls: nulls.slice(0, count),
+    offsets: exact(columns.offsets),
+    timestamps: exact(columns.timestamps),
+    keys: keyScratch.slice(0, keyBytes),
+    keyEnds: exact(columns.keyEnds),
+    values,
+    valueEnds: exact(columns.valueEnds),
+    nulls: exact(columns.nulls),
     nextOffset,
   }];
 }
 
-/** Copies `length` bytes from the cursor on to `target` at `at`; returns the end there. */
-function copy(source: Uint8Array, cursor: Cursor, length: number, target: Uint8Array, at: number): number {
-  target.set(source.subarray(cursor.at, cursor.at + length), at);
-  cursor.at += length;
-  return at + length;
+/**
+ * Adds a section's records to the columns; returns the bytes of their values, moved together in place: a view a record
+ * would cost as much as all the rest.
+ */
+function gatherSection({ header, records }: Section, position: number, columns: Columns): Uint8Array {
+  const { offsets, timestamps, keyEnds, valueEnds, nulls } = columns;
+  const appendTime = (header.attributes & LOG_APPEND_TIME) !== 0;
+  const cursor = new Cursor(records);
+  let moved = 0;
+  let { count, keyBytes } = columns;
+  for (let i = 0; i < header.count; i++) {
+    const length = cursor.varint();
+    const end = cursor.at + length;
+    cursor.at++; // attributes: none are defined
+    const timestamp = header.firstTimestamp + cursor.varint();
+    const offset = header.baseOffset + cursor.varint();
+    if (offset >= position) {
+      offsets[count] = offset;
+      timestamps[count] = appendTime ? header.maxTimestamp : timestamp;
+      const keyLength = cursor.varint();
+      if (keyLength > 0) {
+        keyBytes = gatherKey(records, cursor.at, keyLength, keyBytes);
+        cursor.at += keyLength;
+      }
+      const valueLength = cursor.varint();
+      if (valueLength > 0) {
+        records.copyWithin(moved, cursor.at, cursor.at + valueLength);
+        moved += valueLength;
+      }
+      nulls[count] = (keyLength < 0 ? KEY_IS_NULL : 0) | (valueLength < 0 ? VALUE_IS_NULL : 0);
+      keyEnds[count] = keyBytes;
+      valueEnds[count++] = columns.valueBytes + moved;
+    }
+    cursor.at = end; // headers are not read
+  }
+  columns.count = count;
+  columns.keyBytes = keyBytes;
+  columns.valueBytes += moved;
+  return records.subarray(0, moved);
+}
+
+/** Adds a key to those that were gathered; returns their bytes. Keys are short, so they are copied byte by byte. */
+function gatherKey(records: Uint8Array, from: number, length: number, keyBytes: number): number {
+  const end = keyBytes + length;
+  if (end > keyScratch.length) {
+    const larger = new Uint8Array(2 * end);
+    larger.set(keyScratch.subarray(0, keyBytes));
+    keyScratch = larger;
+  }
+  for (let at = keyBytes; at < end; at++) keyScratch[at] = records[from++]!;
+  return end;
 }

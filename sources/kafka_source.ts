@@ -1,16 +1,18 @@
 /**
- * Reading a topic of Kafka as a member of a consumer group. The positions are the caller's: the group's committed
- * offsets are never read, and wherever kafkajs goes by itself (its default offset after an out-of-range, its committed
- * offsets after a rejoin) is told by the offset that it fetched from, dropped, and fetched again from where it should.
+ * Reading a topic of Kafka as a member of a consumer group. The group only says whose a partition is; positions are the
+ * caller's, and the offsets that the group has committed are never read.
  */
-import type { Admin, EachBatchPayload, Kafka } from "kafkajs";
-import { invariant, SourceError } from "../schema/errors.ts";
+import type { Admin, Kafka } from "kafkajs";
+import type { SourceError } from "../schema/errors.ts";
+import { Assignment } from "./kafka_assignment.ts";
 import { KafkaChecks } from "./kafka_checks.ts";
 import { type KafkaConnection, kafkaError, openKafka } from "./kafka_client.ts";
+import { clusterOf } from "./kafka_cluster.ts";
 import { type Codecs, loadCodecs } from "./kafka_codecs.ts";
-import { fetchedBatch, fetchedPartition } from "./kafka_fetch.ts";
+import { type Fetched, type FetchPosition, KafkaFetcher } from "./kafka_fetcher.ts";
 import { GroupMember } from "./kafka_group.ts";
-import { decodeFetchedRecords } from "./kafka_record_batches.ts";
+import { decodeOldMessages, holdsOldMessages } from "./kafka_old_messages.ts";
+import { type DecodedRecords, decodeFetchedRecords, type FetchedRecords } from "./kafka_record_batches.ts";
 import { ensureKafkaTopic } from "./kafka_topic.ts";
 import { PartitionQueue } from "./partition_queue.ts";
 import { sliceRecordBatch } from "./record_batch.ts";
@@ -22,32 +24,35 @@ export interface KafkaSourceOptions {
   /** Of the topic, where it must be made. */
   readonly partitions: number;
   readonly groupId: string;
+  /** The file for the member id, so that a restart after a kill need not wait for the group. */
+  readonly memberPath?: string;
 }
 
-/** Bytes that were fetched and not polled yet; then fetching waits. */
+/** Bytes that were fetched and not polled yet; then decoding waits, and with it fetching. */
 const QUEUE_BYTES = 16 * 1024 * 1024;
 /** Small record batches are joined up to this size, so that a poll gets few. */
 const CHUNK_BYTES = 256 * 1024;
-/** While fetching waits for room, the group is told at this interval that this member lives. */
-const HEARTBEAT_MS = 1_000;
 /** What a fetch said of a partition's end holds so long: the next long poll comes sooner, unless there is an outage. */
 const END_HOLDS_MS = 1_000;
+const NOTHING: Poll = { batches: [], atEnd: [], revoked: [], assigned: [] };
+
+/** A partition that is this instance's; when it is lost, so is this. */
 interface PartitionState {
   readonly queue: PartitionQueue;
-  /** The offset to be fetched next; null before the first seek. */
-  next: number | null;
-  /** Told apart by it: what was fetched before a seek, and after. */
-  seeks: number;
+  /** Null before the first seek. */
+  position: FetchPosition | null;
   paused: boolean;
-  verifying: boolean;
+  /** The offset after all that was queued. */
+  queuedTo: number;
   end: number;
   endSeenAt: number;
 }
 
 /**
- * Joins the group and resolves when it has assigned the topic's partitions. The topic is made where it is missing.
+ * Joins the group and resolves when it has said which partitions are this instance's, perhaps none. The topic is made
+ * where it is missing.
  *
- * @throws {SourceError} where the brokers can't be reached or refuse, or another member of the group reads the topic
+ * @throws {SourceError} where the brokers can't be reached or refuse
  */
 export async function openKafkaSource(options: KafkaSourceOptions): Promise<KafkaSource> {
   const { connection, topic } = options;
@@ -70,12 +75,12 @@ export class KafkaSource implements Source {
   readonly topic: string;
   readonly #checks: KafkaChecks;
   readonly #member: GroupMember;
+  readonly #fetcher: KafkaFetcher;
+  readonly #assignment = new Assignment();
   readonly #states = new Map<number, PartitionState>();
-  #joins = 0;
   #turn = 0;
   #failure: SourceError | null = null;
   #closed = false;
-  #announced = false;
   /** Resolved and replaced whenever a poll should look again. */
   #arrival = Promise.withResolvers<void>();
   /** Resolved and replaced whenever a poll, a seek or the end makes room. */
@@ -87,91 +92,99 @@ export class KafkaSource implements Source {
     private readonly codecs: Codecs,
     private readonly options: KafkaSourceOptions,
   ) {
-    this.topic = options.topic;
+    const { topic, connection, groupId } = options;
+    this.topic = topic;
     this.#checks = new KafkaChecks(admin, options);
+    const topicUnknown = () => {
+      this.#checks.requireTopic().catch((error) => this.#fail(error));
+    };
+    const failed = (error: SourceError) => this.#fail(error);
     this.#member = new GroupMember(kafka, options, {
-      joined: (partitions) => this.#joined(partitions),
-      fetched: (payload) => this.#fetched(payload),
-      topicUnknown: () => this.#checks.requireTopic().catch((error) => this.#fail(error)),
-      failed: (error) => this.#fail(error),
+      joined: (partitions, kept) => this.#lost(this.#assignment.joined(partitions, kept)),
+      lost: () => this.#lost(this.#assignment.lost()),
+      topicUnknown,
+      failed,
+    });
+    this.#fetcher = new KafkaFetcher({ topic, connection, cluster: clusterOf(kafka, groupId) }, {
+      fetched: (fetched) => this.#fetched(fetched),
+      outOfRange: (position) => {
+        const { partition, offset } = position;
+        return this.#checks.requireInRange(partition, offset, () => this.#isCurrent(position));
+      },
+      topicUnknown,
+      failed,
     });
   }
 
-  /** Joins the group; the partitions that it assigns are this source's. */
+  /** Joins the group; the first poll says which partitions it gave. */
   async join(): Promise<void> {
-    await this.#checks.requireEmptyGroup();
-    await this.#member.start();
-    const ranges = await this.#checks.ranges();
-    if (ranges.length === this.#states.size) return;
-    const error = await this.#checks.shared(
-      `was given ${this.#states.size} of the ${ranges.length} partitions`,
-    );
-    await this.close();
-    throw error;
+    try {
+      await this.#fetcher.connect();
+      await this.#member.start();
+    } catch (error) {
+      await this.#fetcher.close();
+      throw error;
+    }
+    for (const partition of this.#assignment.owned) this.#states.set(partition, newState());
   }
 
-  async ranges(): Promise<readonly PartitionRange[]> {
-    const ranges = await this.#checks.ranges();
-    return ranges.filter(({ partition }) => this.#states.has(partition));
+  ranges(): Promise<readonly PartitionRange[]> {
+    return this.#checks.ranges();
   }
 
   async seek(partition: number, offset: number): Promise<void> {
-    const state = this.#state(partition);
-    await this.#checks.requireInRange(partition, offset);
-    state.seeks++;
-    state.next = offset;
+    const state = this.#states.get(partition);
+    if (state === undefined) return;
+    const isHeld = () => !this.#closed && this.#states.get(partition) === state;
+    let isDone = false;
+    const isWanted = () => !isDone && isHeld();
+    try {
+      await Promise.race([
+        this.#checks.requireInRange(partition, offset, isWanted),
+        this.#whileWanted(isWanted),
+      ]);
+    } finally {
+      isDone = true;
+      this.#wakePoll();
+    }
+    if (!isHeld()) return;
+    state.queuedTo = offset;
     state.endSeenAt = -Infinity;
     state.queue.clear();
-    this.#member.seek(partition, offset);
-    if (!state.paused) this.#member.resume(partition);
+    state.position = this.#fetcher.read(partition, offset, state.paused);
     this.#wakeFetch();
   }
 
   async poll(maxBytes: number, waitMs: number): Promise<Poll> {
-    const { now, sleep } = this.options.connection;
+    const { now } = this.options.connection;
     const deadline = now() + waitMs;
     for (;;) {
       if (this.#failure !== null) throw this.#failure;
-      if (this.#closed) return { batches: [], atEnd: [], revoked: [], assigned: [] };
-      const arrival = this.#arrival.promise;
+      if (this.#closed) return NOTHING;
+      this.#member.checkLease();
+      if (this.#assignment.isChanged) return this.#change();
       const batches = this.#take(maxBytes);
       const left = deadline - now();
-      const assigned = this.#announced ? [] : [...this.#states.keys()];
-      this.#announced = true;
-      if (batches.length > 0 || assigned.length > 0 || left <= 0) {
-        return { batches, atEnd: this.#atEnd(), revoked: [], assigned };
-      }
-      const timeout = new AbortController();
-      await Promise.race([arrival, sleep(left, timeout.signal)]);
-      timeout.abort();
+      if (batches.length > 0 || left <= 0) return { ...NOTHING, batches, atEnd: this.#atEnd() };
+      await this.#untilArrival(Math.min(left, this.#member.leaseEndsAt - now()));
     }
   }
 
   pause(partition: number): void {
-    this.#state(partition).paused = true;
-    this.#member.pause([partition]);
+    this.#setPaused(partition, true);
     this.#wakeFetch();
   }
 
   resume(partition: number): void {
-    const state = this.#state(partition);
-    state.paused = false;
-    if (state.next !== null) this.#member.resume(partition);
+    this.#setPaused(partition, false);
     this.#wakePoll();
   }
 
   async recordAt(partition: number, offset: number): Promise<RecordBatch | null> {
     const range = (await this.ranges()).find((range) => range.partition === partition);
     if (range === undefined || offset < range.start || offset >= range.end) return null;
-    const fetched = fetchedPartition(await this.#member.fetchOnce(partition, offset));
-    const { topic, codecs } = this;
-    const { batches } = decodeFetchedRecords(fetched, {
-      topic,
-      partition,
-      position: offset,
-      codecs,
-      chunkBytes: 1,
-    });
+    const fetched = await this.#fetcher.fetchOnce(partition, offset);
+    const { batches } = await this.#decode(fetched, partition, offset, 1);
     const first = batches[0];
     if (first === undefined || first.count === 0 || first.offsets[0] !== offset) return null;
     return sliceRecordBatch(first, 0, 1);
@@ -189,14 +202,51 @@ export class KafkaSource implements Source {
     this.#closed = true;
     this.#wakePoll();
     this.#wakeFetch();
-    await this.#member.close();
+    await Promise.all([this.#member.close(), this.#fetcher.close()]);
     await this.admin.disconnect().catch(() => {});
   }
 
-  #state(partition: number): PartitionState {
+  /** Resolves when a partition is no longer held: in an outage the caller must not wait for what it has lost. */
+  async #whileWanted(isWanted: () => boolean): Promise<void> {
+    while (isWanted()) {
+      await this.#untilArrival(this.#member.leaseEndsAt - this.options.connection.now());
+      this.#member.checkLease();
+    }
+  }
+
+  /** Returns when a poll should look again, or after `ms`. */
+  async #untilArrival(ms: number): Promise<void> {
+    const timeout = new AbortController();
+    await Promise.race([this.#arrival.promise, this.options.connection.sleep(ms, timeout.signal)]);
+    timeout.abort();
+  }
+
+  /** Tells what the group has changed, and nothing else. */
+  #change(): Poll {
+    const { revoked, assigned } = this.#assignment.look();
+    for (const partition of assigned) {
+      if (!this.#states.has(partition)) this.#states.set(partition, newState());
+    }
+    return { ...NOTHING, revoked, assigned };
+  }
+
+  /** Forgets what was fetched of partitions that somebody else may have by now. */
+  #lost(partitions: readonly number[]): void {
+    for (const partition of partitions) {
+      this.#states.delete(partition);
+      this.#fetcher.forget(partition);
+    }
+    this.#wakeFetch();
+    this.#wakePoll();
+  }
+
+  #setPaused(partition: number, paused: boolean): void {
     const state = this.#states.get(partition);
-    invariant(state !== undefined, `partition ${partition} of topic '${this.topic}' is this instance's`);
-    return state;
+    if (state === undefined) return;
+    state.paused = paused;
+    if (state.position === null) return;
+    state.position.paused = paused;
+    this.#fetcher.wakeUp();
   }
 
   /** Each active partition gets an equal share of what is left, another one first each time: nobody starves. */
@@ -207,7 +257,7 @@ export class KafkaSource implements Source {
     let [left, records] = [maxBytes, 0];
     for (let i = 0; i < waiting.length && left > 0; i++) {
       const { queue } = waiting[(first + i) % waiting.length]!;
-      const taken = queue.take(left / (waiting.length - i), records === 0 ? Infinity : left);
+      const taken = queue.take(left / (waiting.length - i), left, records === 0 ? Infinity : left);
       batches.push(...taken.batches);
       left -= taken.bytes;
       records += taken.records;
@@ -218,110 +268,57 @@ export class KafkaSource implements Source {
 
   #atEnd(): number[] {
     const seenAfter = this.options.connection.now() - END_HOLDS_MS;
-    return [...this.#states].filter(([, { next, paused, queue, end, endSeenAt }]) =>
-      !paused && next !== null && queue.isEmpty && next >= end && endSeenAt >= seenAfter
+    return [...this.#states].filter(([, { position, paused, queue, queuedTo, end, endSeenAt }]) =>
+      !paused && position !== null && queue.isEmpty && queuedTo >= end && endSeenAt >= seenAfter
     ).map(([partition]) => partition);
   }
 
-  /** Takes in one partition of a Fetch response: the next fetch waits for it. */
-  async #fetched({ batch, heartbeat, resolveOffset, isStale }: EachBatchPayload): Promise<void> {
-    const { partition } = batch;
-    const state = this.#states.get(partition);
-    if (state === undefined || state.next === null || isStale()) return;
-    const { bytes, aborted, end, from } = fetchedBatch(batch);
-    if (from !== state.next) return this.#strayed(partition, state);
-    const { seeks } = state;
-    if (bytes.length > 0) await this.#waitForRoom(heartbeat);
-    if (state.seeks !== seeks || this.#closed) return;
+  /** Takes in what was fetched, when there is room for it. */
+  async #fetched({ position, from, records, at }: Fetched): Promise<void> {
+    const { partition } = position;
+    if (records.bytes.length > 0) await this.#waitForRoom();
+    if (!this.#isCurrent(position)) return;
     try {
-      const { topic, codecs } = this;
-      const decoded = decodeFetchedRecords(
-        { bytes, aborted },
-        { topic, partition, position: from, codecs, chunkBytes: CHUNK_BYTES },
-      );
-      state.queue.push(decoded.batches);
-      state.next = decoded.nextOffset;
+      const decoded = this.#decode(records, partition, from, CHUNK_BYTES);
+      const { batches, nextOffset } = decoded instanceof Promise ? await decoded : decoded;
+      const state = this.#states.get(partition);
+      if (state === undefined || !this.#isCurrent(position)) return;
+      state.queue.push(batches);
+      state.queuedTo = nextOffset;
+      state.end = records.end;
+      state.endSeenAt = at;
     } catch (error) {
-      return this.#fail(
-        kafkaError(`Reading partition ${partition} of topic '${this.topic}'`, this.options.connection, error),
-      );
+      const action = `Reading partition ${partition} of topic '${this.topic}'`;
+      return this.#fail(kafkaError(action, this.options.connection, error));
     }
-    if (state.next > from) resolveOffset(String(state.next - 1));
-    state.end = end;
-    state.endSeenAt = this.options.connection.now();
     this.#wakePoll();
   }
 
+  #isCurrent(position: FetchPosition): boolean {
+    return !this.#closed && this.#states.get(position.partition)?.position === position;
+  }
+
+  #decode(
+    fetched: FetchedRecords,
+    partition: number,
+    position: number,
+    chunkBytes: number,
+  ): DecodedRecords | Promise<DecodedRecords> {
+    const options = { topic: this.topic, partition, position, codecs: this.codecs, chunkBytes };
+    return holdsOldMessages(fetched)
+      ? decodeOldMessages(fetched, options)
+      : decodeFetchedRecords(fetched, options);
+  }
+
   /** Returns when less than the bound waits to be polled; a paused partition's records don't count, nobody takes them. */
-  async #waitForRoom(heartbeat: () => Promise<void>): Promise<void> {
-    const { sleep } = this.options.connection;
-    while (!this.#closed && this.#queuedBytes() > QUEUE_BYTES) {
-      const timeout = new AbortController();
-      await Promise.race([this.#room.promise, sleep(HEARTBEAT_MS, timeout.signal)]);
-      timeout.abort();
-      await heartbeat();
-    }
+  async #waitForRoom(): Promise<void> {
+    while (!this.#closed && this.#queuedBytes() > QUEUE_BYTES) await this.#room.promise;
   }
 
   #queuedBytes(): number {
     let bytes = 0;
     for (const { paused, queue } of this.#states.values()) if (!paused) bytes += queue.bytes;
     return bytes;
-  }
-
-  /** kafkajs fetched from elsewhere: it goes back, unless the position is no longer there. */
-  #strayed(partition: number, state: PartitionState): void {
-    this.#member.seek(partition, state.next!);
-    if (state.verifying) return;
-    state.verifying = true;
-    this.#checks.requireInRange(partition, state.next!)
-      .catch((error) =>
-        this.#fail(kafkaError(`Reading topic '${this.topic}'`, this.options.connection, error))
-      )
-      .finally(() => state.verifying = false);
-  }
-
-  /** After each join kafkajs has forgotten where it was: it is told before its first fetch. */
-  #joined(partitions: readonly number[]): void {
-    const first = this.#joins++ === 0;
-    for (const partition of first ? partitions : []) {
-      this.#states.set(partition, {
-        queue: new PartitionQueue(),
-        next: null,
-        seeks: 0,
-        paused: false,
-        verifying: false,
-        end: Infinity,
-        endSeenAt: -Infinity,
-      });
-    }
-    const lost = [...this.#states.keys()].filter((partition) => !partitions.includes(partition));
-    if (lost.length > 0) this.#lost(lost);
-    const added = partitions.filter((partition) => !this.#states.has(partition));
-    if (added.length > 0) {
-      this.options.connection.notice(
-        `Topic '${this.topic}' has ${added.length} new partitions (${
-          added.join(", ")
-        }): they are read after a restart.`,
-      );
-    }
-    const still = partitions.filter((partition) => {
-      const state = this.#states.get(partition);
-      if (state === undefined || state.next === null) return true;
-      this.#member.seek(partition, state.next);
-      return state.paused;
-    });
-    if (still.length > 0) this.#member.pause(still);
-  }
-
-  /** The group gave partitions to somebody else, or the topic is gone. */
-  async #lost(partitions: readonly number[]): Promise<void> {
-    try {
-      await this.#checks.requireTopic();
-      this.#fail(await this.#checks.shared(`lost the partitions ${partitions.join(", ")}`));
-    } catch (error) {
-      this.#fail(kafkaError(`Reading topic '${this.topic}'`, this.options.connection, error));
-    }
   }
 
   #fail(error: SourceError): void {
@@ -338,4 +335,15 @@ export class KafkaSource implements Source {
     this.#room.resolve();
     this.#room = Promise.withResolvers<void>();
   }
+}
+
+function newState(): PartitionState {
+  return {
+    queue: new PartitionQueue(),
+    position: null,
+    paused: false,
+    queuedTo: 0,
+    end: Infinity,
+    endSeenAt: -Infinity,
+  };
 }

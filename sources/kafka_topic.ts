@@ -17,6 +17,11 @@ export interface KafkaTopicOptions {
 const TIMESTAMP_TYPE = "message.timestamp.type";
 const LOG_APPEND_TIME = "LogAppendTime";
 
+/** How long a topic that was just made may take to be known, with leaders, to the brokers. */
+const TOPIC_WAIT_MS = 30_000;
+const TOPIC_POLL_MS = 100;
+const NOT_YET = ["UNKNOWN_TOPIC_OR_PARTITION", "LEADER_NOT_AVAILABLE"];
+
 /**
  * Makes the topic where it is missing, with the brokers' own replication factor and timestamps of the append.
  *
@@ -38,9 +43,23 @@ export async function ensureKafkaTopic(
     await admin.createTopics({
       topics: [{ topic, numPartitions: partitions, configEntries }],
       timeout: 30_000,
+      waitForLeaders: false, // It gives up at once where the broker that is asked has not heard of the topic yet.
     });
+    await waitUntilKnown(admin, topic, connection);
   } catch (error) {
     throw kafkaError(`Making topic '${topic}'`, connection, error);
+  }
+}
+
+async function waitUntilKnown(admin: Admin, topic: string, { sleep }: KafkaConnection): Promise<void> {
+  for (let waited = 0;; waited += TOPIC_POLL_MS) {
+    try {
+      await admin.fetchTopicMetadata({ topics: [topic] });
+      return;
+    } catch (error) {
+      if (!isKafkaError(error, ...NOT_YET) || waited >= TOPIC_WAIT_MS) throw error;
+    }
+    await sleep(TOPIC_POLL_MS);
   }
 }
 

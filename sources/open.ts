@@ -72,6 +72,7 @@ export async function openSource(config: Config, clock: SourceClock, notice = SI
     topic,
     partitions,
     groupId: config.kafkaGroup ?? config.pipeline,
+    memberPath: dataPaths(config.dataDir).kafkaMember,
   });
 }
 

@@ -34,6 +34,7 @@ const THREAD_USES = /^new Worker|\.postMessage$|^postMessage\(\)$/;
 /** Time, timers and chance come from the clock, or from options that the wiring fills. */
 const CLOCKS = new Set([
   "actors/clock.ts",
+  "web/page/browser.ts", // the reader's browser
   "sinks/lake/open.ts", // names of new files
   "sinks/warehouse/chdb_connection.ts", // ids of queries
   "sources/log_file.ts", // the identity of a new log
@@ -206,7 +207,7 @@ Deno.test("The permission sets list the settings' variables and no others", () =
   const variables = [...environmentVariables(...ALL_TABLES), LAUNCHER_VARIABLE];
   for (const [name, { env }] of sets) {
     // The service tests keep what they build outside the repository.
-    const others = name === "services" ? ["HOME", "SESSIONARY_CACHE"] : [];
+    const others = name === "services" ? ["HOME", "SESSIONARY_CACHE", "SESSIONARY_KAFKA_VERSION"] : [];
     // Libraries that look for variables of their own find none.
     assertEquals(env, { allow: [...variables, ...others].sort(), ignore: true }, name);
   }

@@ -11,7 +11,8 @@ export interface Health {
   readonly problems: readonly string[];
 }
 
-const SINK_NAMES: Readonly<Record<Sink, string>> = { lake: "The lake", warehouse: "ClickHouse" };
+/** As sentences begin with them. */
+export const SINK_NAMES: Readonly<Record<Sink, string>> = { lake: "The lake", warehouse: "ClickHouse" };
 
 /**
  * Whether the actors live. One that dies ends the process; what shows here is one that hangs.

@@ -1,11 +1,16 @@
-/** The web server on a loopback address: monitoring, and the named queries as JSON. */
+/** The web server: the page, its API, the named queries as JSON, and monitoring. */
 import { type Context, Hono } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 import { EXIT, messageOf, UserError } from "../schema/errors.ts";
 import { constraintOf, parseSetting } from "../schema/setting.ts";
 import { QUERY_SETTINGS } from "../schema/settings.ts";
-import { renderIndexPage } from "./index_page.ts";
+import { API_ROUTES, type ApiDeps, type ApiRoute, NotFound, NotReady } from "./api.ts";
+import { onlyLoopbackHosts, onlyWithToken } from "./guard.ts";
+import type { LiveStream } from "./live_stream.ts";
 import { createMonitoringApp, type MonitoringOptions } from "./monitoring.ts";
+import { openApiDocument } from "./openapi.ts";
+import type { PageAssets } from "./page_assets.ts";
+import { ParamError } from "./params.ts";
 import { type QueryService, unknownQuery } from "./query_service.ts";
 
 export interface WebOptions {
@@ -14,31 +19,45 @@ export interface WebOptions {
   readonly monotonic: () => number;
   /** The queries, or null while the pipeline is not up: then the server says that it is not ready. */
   readonly queryService: () => QueryService | null;
+  readonly api: ApiDeps;
+  readonly live: LiveStream;
+  readonly assets: PageAssets;
+  /** What every request but those for the page's own files and `/healthz` must carry; null: no token. */
+  readonly token: string | null;
 }
 
 const LIMIT_DEFAULT = 100;
-const LOOPBACK_HOST = /^(127(\.\d{1,3}){3}|localhost|\[::1\])(:\d{1,5})?$/i;
+
+/** The page may load what this server serves, and nothing else; no text becomes HTML or a script in it. */
+const CONTENT_SECURITY = {
+  defaultSrc: ["'none'"],
+  scriptSrc: ["'self'"],
+  styleSrc: ["'self'"],
+  imgSrc: ["'self'"],
+  connectSrc: ["'self'"],
+  baseUri: ["'none'"],
+  formAction: ["'none'"],
+  frameAncestors: ["'none'"],
+  requireTrustedTypesFor: ["'script'"],
+  trustedTypes: ["lit-html"],
+};
 
 /**
- * The routes: `/`, `/api/query/:name?limit=N`, and those of monitoring.ts.
- *
- * Errors are `{"error": sentence}`. A request whose Host is not a loopback address is refused: it would come from
- * a web page whose name was pointed at this machine (DNS rebinding).
+ * The routes: the page at `/`, its API (api.ts), `/api/query/:name?limit=N`, and those of monitoring.ts. Errors are
+ * `{"error": sentence}`. Who may ask is guard.ts's.
  */
-export function createApp({ queryService, monitoring, monotonic }: WebOptions): Hono {
+export function createApp(options: WebOptions): Hono {
+  const { queryService, monitoring, monotonic, api, live, assets, token } = options;
   const app = new Hono();
-  app.use(
-    secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"] } }),
-  );
-  app.use(async (context, next) => {
-    const host = context.req.header("host") ?? "";
-    if (LOOPBACK_HOST.test(host)) return await next();
-    return context.json(
-      { error: `The Host must be a loopback address: found ${JSON.stringify(host)}.` },
-      403,
-    );
-  });
-  app.get("/", (context) => context.html(renderIndexPage(queryService()?.queries ?? null)));
+  app.use(secureHeaders({ contentSecurityPolicy: CONTENT_SECURITY }));
+  const isOpen = (path: string) => path === "/" || path === "/healthz" || assets.paths.includes(path);
+  app.use(token === null ? onlyLoopbackHosts() : onlyWithToken(token, isOpen));
+  app.get("/", (context) => sendAsset(context, assets, "/page/index.html"));
+  for (const path of assets.paths) app.get(path, (context) => sendAsset(context, assets, path));
+  for (const route of API_ROUTES) app.get(route.path, (context) => answer(context, route, api));
+  const document = openApiDocument(API_ROUTES);
+  app.get("/api/openapi.json", (context) => context.json(document));
+  app.get("/api/live", (context) => sendLive(context, live));
   app.get("/api/query/:name", (context) => {
     const started = monotonic();
     return runQuery(context, queryService(), (name, outcome) => {
@@ -49,6 +68,38 @@ export function createApp({ queryService, monitoring, monotonic }: WebOptions): 
   app.notFound((context) => context.json({ error: `There is nothing at ${context.req.path}: see /.` }, 404));
   app.onError((error, context) => context.json({ error: messageOf(error) }, 500));
   return app;
+}
+
+async function answer(context: Context, route: ApiRoute, deps: ApiDeps): Promise<Response> {
+  try {
+    const inPath = Object.entries(context.req.param()).map(([name, value]) => [name, [value]]);
+    const values = route.params.read({ ...context.req.queries(), ...Object.fromEntries(inPath) });
+    return context.json(await route.run(deps, values), 200, { "cache-control": "no-store" });
+  } catch (error) {
+    if (error instanceof ParamError) return context.json({ error: error.message }, 400);
+    if (error instanceof NotFound) return context.json({ error: error.message }, 404);
+    if (error instanceof NotReady) return context.json({ error: error.message }, 503);
+    throw error;
+  }
+}
+
+async function sendAsset(context: Context, assets: PageAssets, path: string): Promise<Response> {
+  const asset = await assets.get(path);
+  if (asset === null) return context.json({ error: `There is nothing at ${path}: see /.` }, 404);
+  const headers = { etag: asset.etag, "cache-control": "no-cache" };
+  if (context.req.header("if-none-match") === asset.etag) return context.body(null, 304, headers);
+  return context.body(asset.body, 200, { ...headers, "content-type": asset.contentType });
+}
+
+function sendLive(context: Context, live: LiveStream): Response {
+  const stream = live.open();
+  if (stream === null) {
+    return context.json(
+      { error: `There are ${live.viewers} viewers, as many as may be: close one of them.` },
+      503,
+    );
+  }
+  return context.body(stream, 200, { "content-type": "text/event-stream", "cache-control": "no-store" });
 }
 
 function notReady(context: Context): Response {

@@ -3,11 +3,18 @@
 import { assertNever } from "../../schema/errors.ts";
 import { systemClock } from "../clock.ts";
 import { batchBytes, channel, runActor, transferLists } from "../mailbox.ts";
-import type { Credit, SessionActorStart, ShardMessage, ShardReport } from "../protocol.ts";
+import type {
+  Credit,
+  SessionActorCommand,
+  SessionActorStart,
+  ShardMessage,
+  ShardReport,
+} from "../protocol.ts";
 import { openSessions, SessionActor } from "../session_actor.ts";
 import { reportStats } from "../stats_report.ts";
 
-runActor<SessionActorStart>(({ config, shard, ingest, coordinator }, { report: supervise }) => {
+runActor<SessionActorStart, SessionActorCommand>((start, { report: supervise, commands }) => {
+  const { config, shard, ingest, coordinator } = start;
   const reports = channel<ShardReport, never>(coordinator);
   const mailbox = channel<Credit, ShardMessage>(ingest);
   const sessions = openSessions(config.sessionizer, { shard, shards: config.sessionActors });
@@ -15,6 +22,8 @@ runActor<SessionActorStart>(({ config, shard, ingest, coordinator }, { report: s
     switch (report.type) {
       case "restored":
         return reports.send(report);
+      case "remade":
+        return reports.send(report, transferLists(report.rows, report.revisions));
       case "sealed": {
         const snapshots = report.snapshots.map(({ occurrences }) => occurrences.buffer as ArrayBuffer);
         const columns = transferLists(report.rows, report.revisions, report.deadLetters);
@@ -30,6 +39,7 @@ runActor<SessionActorStart>(({ config, shard, ingest, coordinator }, { report: s
     if (bytes > 0) mailbox.send({ bytes });
     if (message.type === "barrier") supervise({ type: "stats", stats: actor.stats });
   });
+  commands(({ id, query }) => supervise({ type: "inspected", id, shard, sessions: actor.inspect(query) }));
   supervise({ type: "ready" });
   return reportStats(() => actor.stats, supervise, systemClock);
 });

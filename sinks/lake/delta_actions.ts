@@ -53,6 +53,16 @@ export interface RemoveFile {
   readonly extendedFileMetadata?: boolean;
   readonly partitionValues?: PartitionValues;
   readonly size?: number;
+  readonly tags?: StringMap;
+}
+
+/** A file of change data: where a version has any, they say all that it changed. It is no part of the table's state. */
+export interface CdcFile {
+  /** As {@linkcode AddFile.path}. */
+  readonly path: string;
+  readonly partitionValues: PartitionValues;
+  readonly size: number;
+  readonly dataChange: false;
 }
 
 /** A commit's provenance. Other writers write what they like: only ours is known in detail. */
@@ -78,9 +88,10 @@ export type DeltaAction =
   | { readonly metaData: MetaData }
   | { readonly txn: Txn }
   | { readonly add: AddFile }
-  | { readonly remove: RemoveFile };
+  | { readonly remove: RemoveFile }
+  | { readonly cdc: CdcFile };
 
-const KNOWN = ["commitInfo", "protocol", "metaData", "txn", "add", "remove"] as const;
+const KNOWN = ["commitInfo", "protocol", "metaData", "txn", "add", "remove", "cdc"] as const;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -115,6 +126,11 @@ export function parseActions(bytes: Uint8Array, origin: string): DeltaAction[] {
     throw new SinkError(message, false, { cause: error });
   }
   return actions;
+}
+
+/** The `session_date` that a data file is of: the table is partitioned by it alone. */
+export function dateOfFile({ partitionValues }: AddFile): string {
+  return Object.values(partitionValues)[0] ?? "";
 }
 
 /** The commit's `commitInfo`; empty where it has none. */

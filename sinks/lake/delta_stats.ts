@@ -144,6 +144,19 @@ export function fileStats(specs: readonly StatsSpec[], batch: ColumnBatch): stri
   return JSON.stringify({ numRecords: batch.rows, minValues, maxValues, nullCount });
 }
 
+/** A test of a file's statistics: whether a row with `value` in a column of numbers may be in the file. */
+export function boundsIn(stats: string | undefined): (column: string, value: number) => boolean {
+  interface Stats {
+    readonly minValues?: Readonly<Record<string, unknown>>;
+    readonly maxValues?: Readonly<Record<string, unknown>>;
+  }
+  const { minValues = {}, maxValues = {} } = (stats === undefined ? {} : JSON.parse(stats)) as Stats;
+  return (column, value) => {
+    const [min, max] = [minValues[column], maxValues[column]];
+    return !(typeof min === "number" && value < min) && !(typeof max === "number" && value > max);
+  };
+}
+
 /** The number of rows that a file's statistics tell; null where they don't. */
 export function recordsIn(stats: string | undefined): number | null {
   if (stats === undefined) return null;

@@ -88,11 +88,12 @@ export class DeltaTable {
    *
    * @param txnId the commit's own UUID, which `prepare` puts into `commitInfo`. After an error the same commit may
    *   be tried again with the same `txnId`: it is not written twice.
+   * @param prepare what it returns may name other files each time it is asked
    * @throws {SinkError} where the store failed, or the protocol was upgraded above what we write
    */
   commit<R>(
     txnId: string,
-    prepare: (snapshot: Snapshot) => CommitPlan<R>,
+    prepare: (snapshot: Snapshot) => Promise<CommitPlan<R>>,
   ): Promise<TableCommitOutcome<R>> {
     return this.#exclusively(async () => {
       const replay = this.#opened();
@@ -100,7 +101,7 @@ export class DeltaTable {
         const landed = this.#landed.get(txnId);
         if (landed !== undefined) return this.#committed(txnId, landed, conflicts);
         const snapshot = replay.snapshot();
-        const plan = this.#planned(snapshot, prepare);
+        const plan = await this.#planned(snapshot, prepare);
         if ("refused" in plan || "error" in plan) {
           // Only the newest version may refuse: ask again where others have moved the table on meanwhile.
           if (await this.#catchUp(replay)) continue;
@@ -108,11 +109,11 @@ export class DeltaTable {
           this.#unresolved.delete(txnId);
           return { status: "refused", reason: plan.refused };
         }
-        const commit = { version: snapshot.version + 1, actions: plan.actions };
-        if (await this.#write(txnId, commit)) {
-          this.#apply(replay, commit);
+        const written = await this.#write(txnId, { version: snapshot.version + 1, actions: plan.actions });
+        if (written !== null) {
+          this.#apply(replay, written);
           await this.#checkpoint(replay);
-          return this.#committed(txnId, commit.version, conflicts);
+          return this.#committed(txnId, written.version, conflicts);
         }
         await this.#catchUp(replay);
       }
@@ -122,13 +123,13 @@ export class DeltaTable {
     });
   }
 
-  #planned<R>(
+  async #planned<R>(
     snapshot: Snapshot,
-    prepare: (snapshot: Snapshot) => CommitPlan<R>,
-  ): CommitPlan<R> | { readonly error: unknown } {
+    prepare: (snapshot: Snapshot) => Promise<CommitPlan<R>>,
+  ): Promise<CommitPlan<R> | { readonly error: unknown }> {
     try {
       assertWritable(snapshot.protocol);
-      return prepare(snapshot);
+      return await prepare(snapshot);
     } catch (error) {
       return { error };
     }
@@ -140,19 +141,23 @@ export class DeltaTable {
     return { status: "committed", version, conflicts };
   }
 
-  /** Whether the commit is in the log; false where another writer has the version. */
-  async #write(txnId: string, { version, actions }: Commit): Promise<boolean> {
+  /**
+   * The commit as the log has it: this one, or what an earlier try with the same `txnId` wrote. Null where another writer
+   * has the version.
+   */
+  async #write(txnId: string, commit: Commit): Promise<Commit | null> {
+    const { version, actions } = commit;
     let failure: unknown = null;
     for (let tries = 0; tries < UNCONFIRMED_WRITES_MAX; tries++) {
       try {
-        if (await this.#log.writeCommit(version, actions) === "created") return true;
+        if (await this.#log.writeCommit(version, actions) === "created") return commit;
         failure = null;
       } catch (error) {
         failure = error;
       }
       try {
         const found = await this.#log.readCommit(version);
-        if (found !== null) return commitInfoOf(found.actions).txnId === txnId;
+        if (found !== null) return commitInfoOf(found.actions).txnId === txnId ? found : null;
       } catch (error) {
         failure = error;
       }

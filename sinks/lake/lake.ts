@@ -3,9 +3,10 @@ import { getLogger } from "@logtape/logtape";
 import type { ColumnBatch } from "../../schema/column_batch.ts";
 import { DEAD_LETTER_COLUMNS, DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
 import { messageOf, SinkError, UserError } from "../../schema/errors.ts";
-import { SESSION_COLUMNS } from "../../schema/session.ts";
+import type { TableSummary, TableVersion } from "../../schema/exploration.ts";
 import { VERSION } from "../../schema/version.ts";
 import type {
+  ChangedFile,
   CommitOutcome,
   CommittedEpoch,
   Lake,
@@ -14,16 +15,19 @@ import type {
   ObjectStore,
   StagedFile,
   VersionChanges,
+  VersionPayload,
 } from "../sink.ts";
 import { fromArrow, toArrow } from "./arrow.ts";
-import { type AddFile, commitInfoOf, decodeDataPath } from "./delta_actions.ts";
+import { cameRows, encodePayload } from "./change_data.ts";
+import { CopyOnWrite } from "./copy_on_write.ts";
+import { DataFiles } from "./data_files.ts";
+import { commitInfoOf, dateOfFile } from "./delta_actions.ts";
 import { type Commit, DeltaLog } from "./delta_log.ts";
-import { PARTITION_COLUMN } from "./delta_schema.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
-import { fileStats, recordsIn } from "./delta_stats.ts";
 import { DeltaTable } from "./delta_table.ts";
 import {
   assertAppendable,
+  changesOf,
   createTableActions,
   epochActions,
   fencedPartitions,
@@ -35,12 +39,12 @@ import { decodeParquet, encodeParquet } from "./parquet.ts";
 import {
   type DatedRows,
   decodeSessions,
-  encodeSessions,
   mergeDatedSessions,
   mergeSessions,
   splitByDate,
 } from "./session_files.ts";
 import { readInSlices } from "./slices.ts";
+import { describeCommit, describeSnapshot } from "./table_history.ts";
 import { takeRows } from "../../schema/take_rows.ts";
 
 /** The Delta table's root in the store. */
@@ -73,6 +77,10 @@ export interface DeltaLake extends Lake {
   readSessionsOf(sessionDate: string): Promise<ColumnBatch>;
   /** At most `limit` committed dead letters (DEAD_LETTER_COLUMNS), the newest first. Works without `open`. */
   readDeadLetters(limit: number): Promise<ColumnBatch>;
+  /** The table at its newest version. */
+  summary(): Promise<TableSummary>;
+  /** At most `limit` versions below `before`, by default the newest ones, descending, as far as the log has them. */
+  history(limit: number, before?: number): Promise<readonly TableVersion[]>;
 }
 
 /** The lake on `store`. Nothing is read or written before one of its functions is called. */
@@ -84,8 +92,10 @@ function warnInLog(sentence: string): void {
   getLogger(["sessionary", "lake"]).warn(sentence);
 }
 
-function dateOf({ partitionValues }: AddFile): string {
-  return partitionValues[PARTITION_COLUMN] ?? "";
+/** A commit on its way: each try has the same UUID, and rewrites files only where it must. */
+interface CommitAttempt {
+  readonly txnId: string;
+  readonly copyOnWrite: CopyOnWrite | null;
 }
 
 class StoredLake implements DeltaLake {
@@ -95,10 +105,11 @@ class StoredLake implements DeltaLake {
   readonly #uuid: () => string;
   readonly #log: DeltaLog;
   readonly #table: DeltaTable;
+  readonly #files: DataFiles;
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
-  /** The UUIDs of commits that failed, by their content: one that is tried again may be in the log already. */
-  readonly #failedTxnIds = new Map<string, string>();
+  /** Commits that failed, by their content: one that is tried again may be in the log already. */
+  readonly #failed = new Map<string, CommitAttempt>();
 
   constructor(options: DeltaLakeOptions) {
     const { store, pipeline, topic, now, uuid, onWarning = warnInLog } = options;
@@ -107,6 +118,7 @@ class StoredLake implements DeltaLake {
     this.#now = now;
     this.#uuid = uuid;
     this.#log = new DeltaLog(store, TABLE_ROOT);
+    this.#files = new DataFiles({ store, root: TABLE_ROOT, now, uuid });
     this.#table = new DeltaTable({
       log: this.#log,
       now,
@@ -131,15 +143,7 @@ class StoredLake implements DeltaLake {
   }
 
   stage(epoch: number, rows: ColumnBatch): Promise<readonly StagedFile[]> {
-    return Promise.all(
-      splitByDate(rows).map(async ({ sessionDate, rows }): Promise<StagedFile> => {
-        const bytes = encodeSessions(rows);
-        const path = `session_date=${sessionDate}/batch_${epoch}-${this.#uuid()}.parquet`;
-        await this.#store.put(TABLE_ROOT + path, bytes);
-        const stats = fileStats(SESSION_COLUMNS, rows);
-        return { path, sessionDate, size: bytes.length, rows: rows.rows, stats, modifiedAtMs: this.#now() };
-      }),
-    );
+    return Promise.all(splitByDate(rows).map((dated) => this.#files.write(epoch, dated)));
   }
 
   async stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string> {
@@ -163,16 +167,18 @@ class StoredLake implements DeltaLake {
       commit.advances,
       commit.files.map(({ path }) => path),
     ]);
-    const txnId = this.#failedTxnIds.get(identity) ?? this.#uuid();
-    this.#failedTxnIds.set(identity, txnId);
-    const outcome = await this.#table.commit<readonly number[]>(txnId, (snapshot) => {
+    const attempt = this.#failed.get(identity) ?? this.#newAttempt(commit);
+    this.#failed.set(identity, attempt);
+    const { txnId, copyOnWrite } = attempt;
+    const outcome = await this.#table.commit<readonly number[]>(txnId, async (snapshot) => {
       assertAppendable(snapshot.metaData, this.#log.location);
       const fenced = fencedPartitions(snapshot, this.#owner, commit.advances);
       if (fenced.length > 0) return { refused: fenced };
       const highestEpoch = Math.max(this.#highestEpoch, commit.record.epoch);
-      return { actions: epochActions(this.#owner, commit, txnId, highestEpoch) };
+      const rewrite = await copyOnWrite?.on(snapshot) ?? null;
+      return { actions: epochActions(this.#owner, commit, rewrite, txnId, highestEpoch) };
     });
-    this.#failedTxnIds.delete(identity);
+    this.#failed.delete(identity);
     return outcome.status === "refused" ? { status: "fenced", partitions: outcome.reason } : outcome;
   }
 
@@ -196,34 +202,29 @@ class StoredLake implements DeltaLake {
           "its commit is not in the log, or was removed by a log cleanup.";
         throw new SinkError(message, false);
       }
-      changes.push(await this.#changesOf(commit));
+      changes.push(changesOf(commit));
     }
     return changes;
   }
 
-  async readFile(path: string): Promise<Uint8Array> {
-    const bytes = await this.#store.get(TABLE_ROOT + path);
-    if (bytes !== null) return bytes;
-    const message =
-      `Cannot read '${this.#log.location}${path}': the Delta table names this file, and it is not ` +
-      "there. Restore it from a backup; if VACUUM removed it, the version is too old to be read.";
-    throw new SinkError(message, false);
+  readFile(path: string): Promise<Uint8Array> {
+    return this.#files.read(path);
   }
 
-  async encodeVersion(files: readonly string[]): Promise<Uint8Array> {
-    const [first, ...others] = files;
-    if (first !== undefined && others.length === 0) return await this.readFile(first);
-    const parts = await Promise.all(
-      files.map(async (path) => decodeSessions(await this.readFile(path), path)),
-    );
-    return encodeSessions(mergeSessions(parts));
+  async rowsOf(version: number): Promise<ColumnBatch> {
+    const [changes] = await this.changes([version]);
+    return cameRows(await this.encodeVersion(changes!.files));
+  }
+
+  encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null> {
+    return encodePayload(files, (path) => this.#files.read(path));
   }
 
   async readSessions(version?: number): Promise<ColumnBatch> {
     const { files } = await this.#load(version);
     const parts: DatedRows[] = [];
     const reads = readInSlices([...files], async ([path, file]): Promise<DatedRows> => ({
-      sessionDate: dateOf(file),
+      sessionDate: dateOfFile(file),
       rows: decodeSessions(await this.readFile(path), path),
     }));
     for await (const part of reads) parts.push(part);
@@ -232,12 +233,12 @@ class StoredLake implements DeltaLake {
 
   async sessionDates(): Promise<readonly string[]> {
     const { files } = await this.#newest();
-    return [...new Set([...files.values()].map(dateOf))].sort();
+    return [...new Set([...files.values()].map(dateOfFile))].sort();
   }
 
   async readSessionsOf(sessionDate: string): Promise<ColumnBatch> {
     const { files } = await this.#newest();
-    const ofDate = [...files].filter(([, file]) => dateOf(file) === sessionDate);
+    const ofDate = [...files].filter(([, file]) => dateOfFile(file) === sessionDate);
     const parts: ColumnBatch[] = [];
     const reads = readInSlices(ofDate, async ([path]) => decodeSessions(await this.readFile(path), path));
     for await (const part of reads) parts.push(part);
@@ -272,6 +273,21 @@ class StoredLake implements DeltaLake {
     return takeRows(DEAD_LETTER_KINDS, parts, selection);
   }
 
+  async summary(): Promise<TableSummary> {
+    return describeSnapshot(await this.#newest(), this.#log.location);
+  }
+
+  async history(limit: number, before?: number): Promise<readonly TableVersion[]> {
+    const newest = before ?? (await this.#newest()).version + 1;
+    const versions: TableVersion[] = [];
+    if (newest <= 0 || limit <= 0) return versions;
+    for await (const commit of this.#newestFirst(newest - 1)) {
+      versions.push(describeCommit(commit));
+      if (versions.length === limit) break;
+    }
+    return versions;
+  }
+
   #stateOf(snapshot: Snapshot): LakeState {
     return {
       tableId: snapshot.metaData.id,
@@ -292,16 +308,9 @@ class StoredLake implements DeltaLake {
     return true;
   }
 
-  async #changesOf({ version, actions }: Commit): Promise<VersionChanges> {
-    const files: string[] = [];
-    let rows = 0;
-    for (const action of actions) {
-      if (!("add" in action) || !action.add.dataChange) continue;
-      const path = decodeDataPath(action.add.path);
-      files.push(path);
-      rows += recordsIn(action.add.stats) ?? decodeParquet(await this.readFile(path), path).numRows;
-    }
-    return { version, files, rows };
+  #newAttempt({ record, revisions, files }: LakeCommit): CommitAttempt {
+    const options = { epoch: record.epoch, revisions, inserted: files, files: this.#files };
+    return { txnId: this.#uuid(), copyOnWrite: revisions.rows === 0 ? null : new CopyOnWrite(options) };
   }
 
   /** The commits from `version` down to the oldest that the log still has. */

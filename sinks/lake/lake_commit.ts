@@ -3,13 +3,24 @@ import type { EpochRecord } from "../../schema/epoch.ts";
 import { SinkError } from "../../schema/errors.ts";
 import { VERSIONS_PER_DELTA_CHECKPOINT } from "../../schema/limits.ts";
 import { SESSION_COLUMNS } from "../../schema/session.ts";
-import type { LakeCommit, PartitionAdvance, PartitionPosition } from "../sink.ts";
+import type {
+  ChangedFile,
+  LakeCommit,
+  PartitionAdvance,
+  PartitionPosition,
+  StagedFile,
+  VersionChanges,
+} from "../sink.ts";
+import type { Rewrite } from "./copy_on_write.ts";
 import {
   type AddFile,
+  type CdcFile,
   commitInfoOf,
+  decodeDataPath,
   type DeltaAction,
   encodeDataPath,
   type MetaData,
+  type RemoveFile,
 } from "./delta_actions.ts";
 import type { Commit } from "./delta_log.ts";
 import {
@@ -20,6 +31,7 @@ import {
   SESSION_SCHEMA_STRING,
 } from "./delta_schema.ts";
 import { type Snapshot, SUPPORTED_PROTOCOL } from "./delta_snapshot.ts";
+import { recordsIn } from "./delta_stats.ts";
 
 /** Whose commits these are: one pipeline on one topic. */
 export interface Owner {
@@ -115,36 +127,63 @@ export function createTableActions(tableId: string, now: number, engineInfo: str
   ];
 }
 
-/** The actions of an epoch's commit. `highestEpoch`: of the pipeline, this epoch included. */
+/**
+ * The actions of an epoch's commit.
+ *
+ * @param rewrite what its revisions do to the table's files; null where it has none
+ * @param highestEpoch of the pipeline, this epoch included
+ */
 export function epochActions(
   owner: Owner,
   { files, advances, record, timestampMs }: LakeCommit,
+  rewrite: Rewrite | null,
   txnId: string,
   highestEpoch: number,
 ): DeltaAction[] {
-  const sum = (of: (file: LakeCommit["files"][number]) => number) =>
-    String(files.reduce((total, file) => total + of(file), 0));
+  const added = [...files, ...rewrite?.added ?? []];
+  const sum = (of: (file: StagedFile) => number) =>
+    String(added.reduce((total, file) => total + of(file), 0));
   const commitInfo = {
     timestamp: timestampMs,
     operation: "STREAMING UPDATE",
     operationParameters: {
-      outputMode: "Append",
+      outputMode: rewrite === null ? "Append" : "Update",
       queryId: `${owner.pipeline}/${owner.topic}`,
       epochId: String(record.epoch),
     },
     operationMetrics: {
-      numAddedFiles: String(files.length),
-      numRemovedFiles: "0",
+      numAddedFiles: String(added.length),
+      numRemovedFiles: String(rewrite?.removed.length ?? 0),
       numOutputRows: sum((file) => file.rows),
       numOutputBytes: sum((file) => file.size),
+      ...(rewrite === null ? {} : {
+        numUpdatedRows: String(rewrite.updatedRows),
+        numCopiedRows: String(rewrite.copiedRows),
+        numAddedChangeFiles: String(rewrite.changes.length),
+      }),
     },
     engineInfo: owner.engineInfo,
-    isBlindAppend: true,
+    isBlindAppend: rewrite === null,
     txnId,
     sessionary: record,
     sessionaryHighestEpoch: highestEpoch,
   };
-  const adds = files.map((file): AddFile => ({
+  const removes = (rewrite?.removed ?? []).map(({ path, partitionValues, size, tags }): RemoveFile => ({
+    path,
+    deletionTimestamp: timestampMs,
+    dataChange: true,
+    extendedFileMetadata: true,
+    partitionValues,
+    size,
+    ...(tags === undefined ? {} : { tags }),
+  }));
+  const changes = (rewrite?.changes ?? []).map(({ path, sessionDate, size }): CdcFile => ({
+    path: encodeDataPath(path),
+    partitionValues: { [PARTITION_COLUMN]: sessionDate },
+    size,
+    dataChange: false,
+  }));
+  const adds = added.map((file): AddFile => ({
     path: encodeDataPath(file.path),
     partitionValues: { [PARTITION_COLUMN]: file.sessionDate },
     size: file.size,
@@ -156,7 +195,13 @@ export function epochActions(
     { appId: offsetAppId(owner, partition), version: to, lastUpdated: timestampMs },
     { appId: barrierAppId(owner, partition), version: barrierNumber, lastUpdated: timestampMs },
   ]);
-  return [{ commitInfo }, ...txns.map((txn) => ({ txn })), ...adds.map((add) => ({ add }))];
+  return [
+    { commitInfo },
+    ...txns.map((txn) => ({ txn })),
+    ...removes.map((remove) => ({ remove })),
+    ...adds.map((add) => ({ add })),
+    ...changes.map((cdc) => ({ cdc })),
+  ];
 }
 
 /** The epoch that the owner's pipeline recorded in a commit; null in commits of others. */
@@ -164,4 +209,20 @@ export function ownRecord(owner: Owner, commit: Commit): EpochRecord | null {
   const record = commitInfoOf(commit.actions).sessionary;
   const isOwn = record?.pipeline === owner.pipeline && record.topic === owner.topic;
   return isOwn ? record : null;
+}
+
+/** What a commit changed: its change data where it has any, else the files that came and went. */
+export function changesOf({ version, actions }: Commit): VersionChanges {
+  const changes: ChangedFile[] = [];
+  const files: ChangedFile[] = [];
+  for (const action of actions) {
+    if ("cdc" in action) changes.push({ kind: "cdc", path: decodeDataPath(action.cdc.path), rows: null });
+    else if ("add" in action && action.add.dataChange) {
+      const { path, stats } = action.add;
+      files.push({ kind: "add", path: decodeDataPath(path), rows: recordsIn(stats) });
+    } else if ("remove" in action && action.remove.dataChange) {
+      files.push({ kind: "remove", path: decodeDataPath(action.remove.path), rows: null });
+    }
+  }
+  return { version, files: changes.length > 0 ? changes : files };
 }

@@ -14,6 +14,7 @@ import {
 } from "parquet-wasm";
 import { messageOf, SinkError } from "../../schema/errors.ts";
 import { ROWS_PER_INSERT_MAX } from "../../schema/limits.ts";
+import { timesAsMicros } from "./arrow_timestamps.ts";
 
 /** Rows of a record batch read at once: large, so that few of them have to be joined. */
 const ROWS_PER_READ = 131_072;
@@ -34,14 +35,14 @@ export function encodeParquet(table: Table): Uint8Array {
 }
 
 /**
- * A Parquet file's bytes as a table.
+ * A Parquet file's bytes as a table, with all times in microseconds.
  *
  * @param origin the file, for sentences
  * @throws {SinkError} where the bytes are not a Parquet file that can be read
  */
 export function decodeParquet(bytes: Uint8Array, origin: string): Table {
   try {
-    return tableFromIPC(readParquet(bytes, { batchSize: ROWS_PER_READ }).intoIPCStream());
+    return timesAsMicros(tableFromIPC(readParquet(bytes, { batchSize: ROWS_PER_READ }).intoIPCStream()));
   } catch (error) {
     const message = `Cannot read '${origin}' as Parquet: ${
       messageOf(error)

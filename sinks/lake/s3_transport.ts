@@ -5,6 +5,7 @@
 import type { Buffer } from "node:buffer";
 import http from "node:http";
 import https from "node:https";
+import { httpPool } from "../http_pool.ts";
 
 /** A failed answer's text that is kept: S3's error documents are far shorter. */
 const ERROR_BODY_CHARACTERS_MAX = 16 * 1024;
@@ -69,28 +70,13 @@ function failWhenCut(incoming: http.IncomingMessage): void {
 }
 
 /**
- * A pool of connections. Deno's `node:http` would send a request a second time by itself when a connection that was
- * used before is lost, or closed by us at the timeout (denoland/deno#36786); a request that counts as the first one of
- * its connection is sent once.
- */
-function connectionPool(base: typeof http | typeof https, connectionsMax: number): http.Agent {
-  const agent = new base.Agent({ keepAlive: true, maxSockets: connectionsMax });
-  const reuse = agent.reuseSocket.bind(agent);
-  agent.reuseSocket = (socket, request) => {
-    reuse(socket, request);
-    request.reusedSocket = false;
-  };
-  return agent;
-}
-
-/**
  * Pooled connections on which a request fails when nothing moves for `timeoutMs`.
  *
  * @param connectionsMax requests at once; others wait for a connection
  */
 export function s3Transport(secure: boolean, timeoutMs: number, connectionsMax: number): S3Transport {
   const base = secure ? https : http;
-  const agent = connectionPool(base, connectionsMax);
+  const agent = httpPool({ secure, connectionsMax });
   const request = (options: http.RequestOptions, callback: (incoming: http.IncomingMessage) => void) => {
     const outgoing = base.request(options, (incoming) => {
       if (LOST_STATUSES.has(incoming.statusCode ?? 0)) return refuse(outgoing, incoming);

@@ -7,8 +7,9 @@ const PARALLEL_READS = 16;
 export async function* readInSlices<T, R>(
   items: readonly T[],
   read: (item: T) => Promise<R>,
+  parallel: number = PARALLEL_READS,
 ): AsyncGenerator<R> {
-  for (let i = 0; i < items.length; i += PARALLEL_READS) {
-    yield* await Promise.all(items.slice(i, i + PARALLEL_READS).map(read));
+  for (let i = 0; i < items.length; i += parallel) {
+    yield* await Promise.all(items.slice(i, i + parallel).map(read));
   }
 }

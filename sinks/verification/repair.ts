@@ -31,9 +31,8 @@ export async function rebuildWarehouse(
   for (let from = 0; from <= version; from += VERSIONS_PER_READ) {
     const count = Math.min(VERSIONS_PER_READ, version + 1 - from);
     const changes = await lake.changes(Array.from({ length: count }, (_, i) => from + i));
-    for (const { version, files, rows } of changes) {
-      const parquet = rows === 0 ? null : await lake.encodeVersion(files);
-      await warehouse.follow(tableId, version, rows, parquet);
+    for (const { version, files } of changes) {
+      await warehouse.follow(tableId, version, await lake.encodeVersion(files));
     }
     progress(from + count, version + 1);
   }

@@ -2,11 +2,11 @@
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from "@clickhouse/client";
 import { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
+import { httpPool } from "../http_pool.ts";
 import { ChdbConnection } from "./chdb_connection.ts";
 import type { RequestSettings } from "./chdb_protocol.ts";
 import { clustered } from "./cluster.ts";
 import { sqlName, sqlText } from "./ddl.ts";
-import { connectionPool } from "./http_agent.ts";
 
 /** One INSERT … SELECT from the file. */
 export interface FileInsert {
@@ -76,7 +76,11 @@ function httpClient(options: HttpOptions, database: string): ClickHouseClient {
     application: "sessionary",
     compression: { response: true, request: false }, // Parquet is compressed already.
     keep_alive: { enabled: true, idle_socket_ttl: IDLE_CONNECTION_MS },
-    http_agent: connectionPool(options.url, CONNECTIONS_MAX, options.tlsCa ?? null),
+    http_agent: httpPool({
+      secure: new URL(options.url).protocol === "https:",
+      connectionsMax: CONNECTIONS_MAX,
+      tlsCa: options.tlsCa,
+    }),
     log: QUIET,
   });
 }

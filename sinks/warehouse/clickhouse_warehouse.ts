@@ -1,12 +1,12 @@
 /** The warehouse that follows the Delta log, over any ClickHouse. */
-import { invariant, SinkError } from "../../schema/errors.ts";
+import { SinkError } from "../../schema/errors.ts";
 import { DEDUPLICATION_WINDOW, ROWS_PER_INSERT_MAX } from "../../schema/limits.ts";
-import type { Warehouse } from "../sink.ts";
+import type { VersionPayload, Warehouse } from "../sink.ts";
 import type { ClickHouseAccess } from "./clickhouse_access.ts";
 import { openDatabase } from "./database.ts";
 import { FollowedVersions, type StartedVersion } from "./followed_versions.ts";
 import { migrate, MIGRATIONS } from "./migrations.ts";
-import { cutVersion, INSERT_SETTINGS, insertStatement, PARQUET_STRUCTURE } from "./parquet_insert.ts";
+import { cutVersion, INSERT_SETTINGS, insertStatement, parquetStructure } from "./parquet_insert.ts";
 import { warehouseError } from "./warehouse_errors.ts";
 
 /** What a warehouse is made of. */
@@ -39,18 +39,15 @@ class ClickHouseWarehouse implements Warehouse {
     });
   }
 
-  doneVersions(tableId: string): Promise<ReadonlySet<number>> {
-    return this.#do("list the versions it has", () => this.#followed.done(tableId));
+  doneVersions(tableId: string, from = 0): Promise<ReadonlySet<number>> {
+    return this.#do("list the versions it has", () => this.#followed.done(tableId, from));
   }
 
-  follow(tableId: string, version: number, rows: number, parquet: Uint8Array | null): Promise<void> {
-    invariant(
-      (rows > 0) === (parquet !== null),
-      `version ${version} has a payload where it has rows: ${rows}`,
-    );
+  follow(tableId: string, version: number, payload: VersionPayload | null): Promise<void> {
+    const rows = payload?.rows ?? 0;
     return this.#do(`insert version ${version} (${rows} rows)`, async () => {
       if (await this.#followed.isDone(tableId, version)) return;
-      const started = parquet === null ? null : await this.#insert(tableId, version, rows, parquet);
+      const started = payload === null ? null : await this.#insert(tableId, version, payload);
       await this.#followed.markDone(tableId, version, rows, started);
     });
   }
@@ -59,21 +56,17 @@ class ClickHouseWarehouse implements Warehouse {
     await this.access.client.close();
   }
 
-  async #insert(
-    tableId: string,
-    version: number,
-    rows: number,
-    parquet: Uint8Array,
-  ): Promise<StartedVersion> {
+  async #insert(tableId: string, version: number, payload: VersionPayload): Promise<StartedVersion> {
+    const { parquet, rows, signed } = payload;
     const earlier = await this.#followed.started(tableId, version);
     if (earlier !== null) await this.#requireTokenRemembered(version, earlier);
     const started = earlier ?? await this.#start(tableId, version, rows);
-    const pieces = cutVersion(tableId, version, rows, started.rowsPerInsert);
+    const pieces = cutVersion(tableId, version, payload, started.rowsPerInsert);
     await this.access.insertFile(
       parquet,
-      PARQUET_STRUCTURE,
+      parquetStructure(signed),
       pieces.map((piece) => ({
-        sql: (source) => insertStatement(source, piece),
+        sql: (source) => insertStatement(source, piece, signed),
         settings: { ...started.settings, insert_deduplication_token: piece.token },
       })),
     );

@@ -33,11 +33,12 @@ const WRITE_SETTINGS = { async_insert: 0, insert_deduplicate: 0 } as const;
 export class FollowedVersions {
   constructor(private readonly client: ClickHouseClient) {}
 
-  /** The versions that are inserted, rows or not. */
-  async done(tableId: string): Promise<ReadonlySet<number>> {
+  /** The versions ≥ `from` that are inserted, rows or not. */
+  async done(tableId: string, from = 0): Promise<ReadonlySet<number>> {
     const rows = await this.#rows<[string]>(
-      "SELECT DISTINCT toString(version) FROM followed_versions WHERE table_id = {table_id:String} AND state = 'done'",
-      { table_id: tableId },
+      `SELECT DISTINCT toString(version) FROM followed_versions
+WHERE table_id = {table_id:String} AND state = 'done' AND version >= {from:UInt64}`,
+      { table_id: tableId, from },
     );
     return new Set(rows.map(([version]) => Number(version)));
   }

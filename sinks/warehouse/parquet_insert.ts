@@ -2,10 +2,11 @@
 import type { ColumnKind } from "../../schema/column_batch.ts";
 import { assertNever } from "../../schema/errors.ts";
 import { SESSION_COLUMNS, type SessionColumn } from "../../schema/session.ts";
+import type { VersionPayload } from "../sink.ts";
 import type { RequestSettings } from "./chdb_protocol.ts";
 import { SIGN_COLUMN, sqlText } from "./ddl.ts";
 
-/** Rows `offset` … `offset + count` of a version, in the order (source_partition, first_offset). */
+/** Rows `offset` … `offset + count` of a version, in the order of its payload. */
 export interface Piece {
   readonly token: string;
   readonly offset: number;
@@ -13,21 +14,27 @@ export interface Piece {
 }
 
 /**
- * The inserts of a version. The cut depends on the numbers alone, and each piece has a token of its own: several
- * inserts under one token would be dropped silently.
+ * The inserts of a version. The cut depends on the payload's numbers alone, and each piece has a token of its own: several
+ * inserts under one token would be dropped silently. Joined rows stay in one piece, which may make it longer or shorter.
  */
 export function cutVersion(
   tableId: string,
   version: number,
-  rows: number,
+  { rows, joined }: Pick<VersionPayload, "rows" | "joined">,
   rowsPerInsert: number,
 ): readonly Piece[] {
   const token = `${tableId}:${version}`;
   if (rows <= rowsPerInsert) return [{ token, offset: 0, count: rows }];
-  return Array.from({ length: Math.ceil(rows / rowsPerInsert) }, (_, ordinal) => {
-    const offset = ordinal * rowsPerInsert;
-    return { token: `${token}:${ordinal}`, offset, count: Math.min(rowsPerInsert, rows - offset) };
-  });
+  const withNext = new Set(joined);
+  const pieces: Piece[] = [];
+  for (let offset = 0; offset < rows;) {
+    let end = Math.min(offset + rowsPerInsert, rows);
+    while (end > offset && withNext.has(end - 1)) end--;
+    if (end === offset) { for (end = offset + rowsPerInsert; withNext.has(end - 1);) end++; }
+    pieces.push({ token: `${token}:${pieces.length}`, offset, count: end - offset });
+    offset = end;
+  }
+  return pieces;
 }
 
 /** More rows than any insert has: what is bounded by it is one block. */
@@ -89,8 +96,10 @@ function scalarType(kind: ColumnKind): string {
 }
 
 /** The file's columns, as `file()` and `input()` take them. */
-export const PARQUET_STRUCTURE = SESSION_COLUMNS.map((column) => `${column.name} ${parquetType(column)}`)
-  .join(", ");
+export function parquetStructure(signed: boolean): string {
+  const columns = SESSION_COLUMNS.map((column) => `${column.name} ${parquetType(column)}`);
+  return [...columns, ...(signed ? [`${SIGN_COLUMN.name} Int32`] : [])].join(", ");
+}
 
 /** Where ClickHouse's JSON differs from JSON.stringify's in bytes: what it writes, and what it should. */
 const JSON_ESCAPES: readonly (readonly [string, string])[] = [
@@ -153,16 +162,22 @@ function tableValue({ name, kind, clickhouse, nullable }: SessionColumn): string
   }
 }
 
-/** The INSERT of one piece; `source` is the table function that reads the file. */
-export function insertStatement(source: string, { offset, count }: Piece): string {
+/**
+ * The INSERT of one piece.
+ *
+ * @param source the table function that reads the file
+ * @param signed whether the file says of each row if it came or went
+ */
+export function insertStatement(source: string, { offset, count }: Piece, signed: boolean): string {
   const names = [...SESSION_COLUMNS.map(({ name }) => name), SIGN_COLUMN.name];
-  const values = [...SESSION_COLUMNS.map(tableValue), "1"];
+  const sign = signed ? `accurateCast(${SIGN_COLUMN.name}, ${sqlText(SIGN_COLUMN.clickhouse)})` : "1";
+  const values = [...SESSION_COLUMNS.map(tableValue), sign];
   // The order is the file's own already; sorting makes one block of it whatever its row groups are.
   return `INSERT INTO session_metrics
 (${names.join(", ")})
 WITH ${exactJsonLambda()} AS exact_json
 SELECT ${values.join(",\n  ")}
 FROM ${source}
-ORDER BY source_partition, first_offset
+ORDER BY source_partition, first_offset${signed ? `, ${SIGN_COLUMN.name}` : ""}
 LIMIT ${count} OFFSET ${offset}`;
 }

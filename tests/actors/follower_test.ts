@@ -12,6 +12,8 @@ class World {
   readonly reads: number[] = [];
   down: SinkError | null = null;
   done = new Set<number>();
+  /** Where the log stands. */
+  newest = -1;
   /** What an insert takes. */
   insertMs = 0;
   readonly follower: Follower;
@@ -23,21 +25,37 @@ class World {
       notice: (text) => this.notices.push(text),
       meter: new Meter(this.clock),
       lake: {
+        state: () => {
+          const { newest: version } = this;
+          return Promise.resolve({
+            tableId: "table",
+            version,
+            lastEpoch: 0,
+            firstPartitions: null,
+            positions: [],
+          });
+        },
         changes: (versions) => {
           this.reads.push(versions.length);
           return Promise.resolve(versions.map((version) => ({
             version,
-            files: version % 2 ? [`file-${version}`] : [],
-            rows: version % 2,
+            files: version % 2 ? [{ kind: "add" as const, path: `file-${version}`, rows: 1 }] : [],
           })));
         },
-        encodeVersion: (files) => Promise.resolve(new TextEncoder().encode(files.join())),
+        encodeVersion: (files) => {
+          const parquet = new TextEncoder().encode(files.map(({ path }) => path).join());
+          return Promise.resolve({ parquet, rows: files.length, signed: false, joined: [] });
+        },
       },
       warehouse: {
-        doneVersions: () => this.down ? Promise.reject(this.down) : Promise.resolve(this.done),
-        follow: (_table, version, rows, parquet) => {
+        doneVersions: (_table, from = 0) =>
+          this.down
+            ? Promise.reject(this.down)
+            : Promise.resolve(new Set([...this.done].filter((version) => version >= from))),
+        follow: (_table, version, payload) => {
           if (this.down) return Promise.reject(this.down);
           this.clock.time += this.insertMs;
+          const { rows = 0, parquet = null } = payload ?? {};
           this.followed.push([version, rows, parquet && new TextDecoder().decode(parquet)]);
           return Promise.resolve();
         },
@@ -147,4 +165,26 @@ Deno.test("an error that no retry mends ends the run", async () => {
   w.down = new SinkError("The table has another schema.", false);
   w.follower.push(1, () => {});
   await assertRejects(() => w.follower.run(), SinkError, "another schema");
+});
+
+Deno.test("versions of other instances are theirs to insert; what two looks in a row find missing is taken on", async () => {
+  const w = new World();
+  w.done = new Set([0, 1]);
+  await w.follower.catchUp(1);
+  const running = [w.follower.run(), w.follower.watch()];
+  const look = () => w.clock.advance(15_000);
+  w.newest = 4;
+  w.follower.push(3, () => {});
+  await look();
+  assertEquals(w.followed.map(([version]) => version), [3]);
+  w.done.add(2).add(3);
+  w.newest = 6;
+  await look();
+  assertEquals(w.followed.map(([version]) => version), [3, 4]);
+  w.done.add(4).add(6);
+  await look();
+  await look();
+  assertEquals(w.followed.map(([version]) => version), [3, 4, 5]);
+  w.follower.stop();
+  await Promise.all(running);
 });

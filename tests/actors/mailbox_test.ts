@@ -100,7 +100,7 @@ Deno.test("bytes on their way never exceed the bound while an actor takes batche
 Deno.test("a barrier follows the batches before it, and needs no credit", async () => {
   await withMailbox(100, async (mailbox, _, received) => {
     await mailbox.deliver(batchOfBytes(100));
-    mailbox.post({ type: "replayed", barrier: barrierOf() });
+    mailbox.post({ type: "replayed", verify: false, barrier: barrierOf() });
     mailbox.post({ type: "live", partitions: [] });
     await turns();
     assertEquals(received.map(({ type }) => type), ["records", "replayed", "live"]);

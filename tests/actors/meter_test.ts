@@ -35,7 +35,7 @@ Deno.test("a histogram counts a value at its bound below it, and what is above a
 });
 
 Deno.test("commits add up, and dead letters by reason", () => {
-  const meter = new Meter({ now: () => 7 });
+  const meter = new Meter(new FakeClock(7));
   meter.committed(COMMIT);
   meter.committed({ ...COMMIT, deadLetters: { too_late: 2, cap: 1 }, conflicts: 3 });
   const stats = meter.stats(GAUGES);
@@ -48,7 +48,7 @@ Deno.test("commits add up, and dead letters by reason", () => {
 
 Deno.test("data quality forgets what was committed more than five minutes ago", () => {
   let now = 0;
-  const meter = new Meter({ now: () => now });
+  const meter = new Meter({ now: () => now, monotonic: () => now });
   meter.committed(COMMIT);
   now = 300_000;
   meter.committed({ ...COMMIT, consumed: 5, deadLetters: {} });
@@ -58,7 +58,7 @@ Deno.test("data quality forgets what was committed more than five minutes ago", 
 });
 
 Deno.test("end-to-end latency is from the closing event to now, once for each session, and never negative", () => {
-  const meter = new Meter({ now: () => 10_000 });
+  const meter = new Meter(new FakeClock(10_000));
   meter.queryable({ times: Float64Array.of(9_000, 4_000, 10_500), counts: Uint32Array.of(2, 1, 1) });
   const { counts, bounds, sum } = meter.stats(GAUGES).endToEnd;
   const at = (bound: number) => counts[bounds.indexOf(bound)];
@@ -119,4 +119,25 @@ Deno.test("the board shows each actor's newest report, and when each was last he
   assertEquals(board.stats.sessionActors.map(({ openSessions }) => openSessions), [2, 9]);
   assertEquals(board.stats.coordinator?.sessions, 4);
   assertEquals(board.stats.pulses.map(({ lastSeenMs }) => lastSeenMs), [100, 200, 200, 200]);
+});
+
+Deno.test("the seal of an epoch is timed from asking for its barriers, once, also where it is staged again", () => {
+  const clock = new FakeClock(1_000);
+  const meter = new Meter(clock);
+  const gauges = {
+    deltaVersion: 0,
+    lastEpoch: 0,
+    epochsInFlight: 1,
+    lagVersions: 0,
+    watermarks: [],
+    replayedBarriers: 0,
+  };
+  meter.asked(3);
+  clock.time += 40;
+  meter.sealed(3, "interval");
+  clock.time += 500;
+  meter.sealed(3, "interval");
+  const { stages, epochs } = meter.stats(gauges);
+  assertEquals(stages.seal.sum, 0.04);
+  assertEquals([epochs[0]!.askedMs, epochs[0]!.sealedMs, epochs[0]!.closedBy], [1_000, 1_040, "interval"]);
 });

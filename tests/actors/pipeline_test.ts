@@ -168,7 +168,7 @@ Deno.test("a process that was killed goes on by replay: every session once, in b
     await feedTopic(config, simulated(3_000, 5));
     const main = new URL("../../main.ts", import.meta.url).pathname;
     for (let kills = 0; kills < 3; kills++) {
-      const args = ["run", "-q", "--no-prompt", "-P=sessionary", main, "run"];
+      const args = ["run", "-q", "--no-prompt", "-P=sessionary", main, "run", "--verify-replay"];
       const child = new Deno.Command(Deno.execPath(), { args, env, stdout: "piped", stderr: "piped" })
         .spawn();
       await untilCommitted(child, 2);

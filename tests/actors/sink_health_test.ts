@@ -64,15 +64,25 @@ Deno.test("a sink that stops answering, by silence or by an error, is down withi
   assertEquals(sink.health.state.down, null);
   await sink.clock.advance(PROBE_INTERVAL_MS);
   await sink.clock.advance(ANSWER_WAIT_MS);
-  assertEquals(sink.health.state, { down: "It has not answered for 2 s.", sinceMs: 5_000 });
+  assertEquals(sink.health.state, { down: "It has not answered for 2 s.", sinceMs: 4_000 });
   sink.pending[1]!.reject(new SinkError("Connection refused.", true));
   await turns();
-  assertEquals(sink.health.state, { down: "Connection refused.", sinceMs: 5_000 });
+  assertEquals(sink.health.state, { down: "Connection refused.", sinceMs: 4_000 });
   await sink.clock.advance(PROBE_INTERVAL_MS);
   sink.pending[2]!.resolve();
   await turns();
-  assertEquals(sink.health.state, { down: null, sinceMs: 6_500 });
+  assertEquals(sink.health.state, { down: null, sinceMs: 5_000 });
   await sink.stop();
+});
+
+Deno.test("whoever must know at once is told when a sink falls and when it is back, and not in between", () => {
+  const told: (string | null)[] = [];
+  const health: SinkHealth = new SinkHealth(() => 0, () => told.push(health.state.down));
+  health.ended("an insert");
+  health.failed("an insert", "Refused.");
+  health.failed("an insert", "Silent.");
+  health.ended("an insert");
+  assertEquals(told, ["Refused.", null]);
 });
 
 Deno.test("a sink that hangs is not asked again before it has answered", async () => {

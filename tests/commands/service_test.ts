@@ -4,7 +4,9 @@ import { query } from "../../commands/query.ts";
 import { type RunningPipeline, runService, type ServiceOptions } from "../../commands/service.ts";
 import { resolveConfig } from "../../schema/config.ts";
 import { EXIT, UserError } from "../../schema/errors.ts";
+import type { Inspection } from "../../schema/open_session.ts";
 import type { PipelineStats } from "../../schema/pipeline_stats.ts";
+import type { Explorer } from "../../web/explorer.ts";
 import type { QueryService } from "../../web/query_service.ts";
 import { recordingContext, withTempDir } from "../support/command_context.ts";
 
@@ -30,6 +32,9 @@ class ScriptedPipeline implements RunningPipeline {
   stats(): PipelineStats {
     return { ingest: null, sessionActors: [], coordinator: null, pulses: [] };
   }
+  inspect(): Promise<Inspection> {
+    return Promise.resolve({ sessions: [], silentShards: [] });
+  }
   report(report: EpochReport): void {
     this.#listeners.forEach((listener) => listener(report));
   }
@@ -38,6 +43,16 @@ class ScriptedPipeline implements RunningPipeline {
 const queries: QueryService = {
   queries: [{ name: "sessions", description: "Sessions" }],
   run: (name, { limit }) => Promise.resolve({ columns: ["name", "limit"], rows: [[name, limit]] }),
+};
+
+/** Of a table that nobody asks in these tests. */
+const explorer: Explorer = {
+  analyticsNames: [],
+  analytics: () => Promise.resolve(null),
+  finishedSessions: () => Promise.resolve({ columns: [], rows: [] }),
+  summary: () => Promise.reject(new Error("There is no table.")),
+  history: () => Promise.resolve([]),
+  deadLetters: () => Promise.resolve({ columns: [], rows: [] }),
 };
 
 const REPORT: EpochReport = {
@@ -67,6 +82,7 @@ function serviceOptions(path: string, pipeline: ScriptedPipeline, env: Record<st
       return Promise.resolve(pipeline);
     },
     createQueryService: () => queries,
+    createExplorer: () => explorer,
   };
   return { options, started: started.promise };
 }

@@ -61,6 +61,7 @@ Deno.test("Without flags and variables every setting has its documented default"
     clickhouseTimeoutMs: 60_000,
     httpHost: "127.0.0.1",
     httpPort: 8400,
+    httpToken: null,
     metricsHost: "127.0.0.1",
     metricsPort: null,
     logLevel: "info",
@@ -191,12 +192,28 @@ Deno.test("The endpoint of an object store has no path, and the place in its buc
   }
 });
 
-Deno.test("Only a loopback address is taken for the web server", () => {
+Deno.test("Without a token only a loopback address is taken for the web server", () => {
   for (const host of ["127.0.0.1", "127.1.2.3", "localhost", "::1"]) {
     assertEquals(resolveConfig({ flags: {}, env: { HTTP_HOST: host } }).config.httpHost, host);
   }
   for (const host of ["0.0.0.0", "::", "example.com", "127.0.0.1.example.com", "10.0.0.1"]) {
-    assertMatch(problems({ HTTP_HOST: host })[0]!, /must be a loopback address .* no authentication yet/);
+    assertMatch(problems({ HTTP_HOST: host })[0]!, /is not a loopback address, and HTTP_TOKEN is not set/);
+    const token = "0123456789abcdef";
+    assertEquals(
+      resolveConfig({ flags: {}, env: { HTTP_HOST: host, HTTP_TOKEN: token } }).config.httpToken,
+      token,
+    );
+  }
+});
+
+Deno.test("A token is long enough not to be guessed, fits into a header, and is never shown", () => {
+  for (const token of ["short", "fifteen_letters", "sixteen letters!", "sixteen_lettersé"]) {
+    const [problem] = problems({ HTTP_TOKEN: token });
+    assertMatch(
+      problem!,
+      /^HTTP_TOKEN must be 16 to 512 printable ASCII characters without a space: found a value that/,
+    );
+    assert(!problem!.includes(token));
   }
 });
 

@@ -90,7 +90,10 @@ Deno.test("ClickHouse is down for ten epochs: ingest and commits go on", () =>
     proxy.setState("refuse");
     await run.untilCommits(11);
     assert(run.produced > produced, "events are taken meanwhile");
-    assert(run.inserted <= inserted + 1, "nothing is inserted meanwhile");
+    assert(
+      run.inserted <= inserted + 2,
+      "nothing is inserted meanwhile, but what the first count came too early for",
+    );
     assert(
       run.warnings.some((text) =>
         /The ClickHouse insert of Delta version \d+ failed and is tried again/.test(text)
@@ -120,8 +123,8 @@ Deno.test("ClickHouse, or a proxy before it, answers 500 and 503 for some epochs
   }));
 
 Deno.test("the connection is reset after every first insert of a version has succeeded", () =>
-  // The runtime's client now and then misses a reset: then its time-out ends the wait.
-  withPipeline("reset after the insert", { CLICKHOUSE_TIMEOUT: "5s" }, async ({ run, proxy }) => {
+  // The time-out is longer than the test's patience: each reset must be seen.
+  withPipeline("reset after the insert", { CLICKHOUSE_TIMEOUT: "10m" }, async ({ run, proxy }) => {
     const lost = new Set<string>();
     proxy.rule = (request) => {
       const token = /insert_deduplication_token=([^&]+)/.exec(request.path)?.[1];
@@ -129,8 +132,9 @@ Deno.test("the connection is reset after every first insert of a version has suc
       lost.add(token);
       return { type: "lose_answer" };
     };
-    await run.untilInserted(5);
-    assert(lost.size >= 5, `${lost.size} answers were lost`);
+    // More than the client has connections.
+    await run.untilInserted(12);
+    assert(lost.size >= 12, `${lost.size} answers were lost`);
   }));
 
 /** Every request of the next seconds is handled late; resolves when so many inserts were. */

@@ -6,9 +6,9 @@ import type { KafkaConnection } from "../../sources/kafka_client.ts";
 import { openKafkaProducer } from "../../sources/kafka_producer.ts";
 import { openKafkaSource } from "../../sources/kafka_source.ts";
 import type { Source } from "../../sources/source.ts";
-import { keyFor, record, textsOf } from "../sources/log_support.ts";
+import { record, textsOf } from "../sources/log_support.ts";
 import { type KafkaBroker, newTopic, SASL_USER, sharedBroker, stopKafka } from "./harness/kafka.ts";
-import { AnswerLosingProxy } from "./harness/kafka_proxy.ts";
+import { KafkaProxy } from "./harness/kafka_proxy.ts";
 import { kafkaWorld, plainKafka, testConnection } from "./harness/kafka_world.ts";
 
 Deno.test.afterAll(stopKafka);
@@ -52,7 +52,7 @@ async function produceWithJava(
   const args = ["--bootstrap-server", broker.brokers, "--topic", topic, ...patience, ...options];
   const properties = reader.flatMap((property) => ["--property", property]);
   const stdin = new TextEncoder().encode([...lines].join("\n") + "\n");
-  await broker.tool("org.apache.kafka.tools.ConsoleProducer", [...args, ...properties], stdin);
+  await broker.tool(broker.consoleProducer, [...args, ...properties], stdin);
 }
 
 for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"]) {
@@ -80,7 +80,7 @@ for (const compression of ["none", "gzip", "snappy", "lz4", "zstd"]) {
   });
 }
 
-Deno.test("a record batch of 300,000 records is read whole, in bounded polls", async () => {
+Deno.test("a record batch of some 300,000 records is read whole, in bounded polls", async () => {
   const broker = await sharedBroker();
   await using world = await kafkaWorld(1);
   const lines = Array.from({ length: 300_000 }, (_, i) => `h:1#k|${i}`);
@@ -106,8 +106,9 @@ Deno.test("a record batch of 300,000 records is read whole, in bounded polls", a
     }
   }
   assertEquals(count, 300_000);
-  assert(polls > 1);
-  assertEquals(times.size, 1, "one append, so one batch");
+  // One append, so one batch; a busy machine's producer needs more than its --timeout to read its input.
+  assert(times.size <= 3, `${times.size} appends`);
+  assert(polls > times.size);
 });
 
 Deno.test("transactions: what was committed is read, what was aborted and the markers are passed, up to the end", async () => {
@@ -182,28 +183,6 @@ Deno.test("committed offsets are there for lag tools once the source is closed",
   assertEquals(committed!.partitions.map(({ offset }) => offset).sort(), ["10", "5"]);
 });
 
-Deno.test("a second instance of the same group is refused, and the first goes on", async () => {
-  await using world = await kafkaWorld(2);
-  const options = { connection: testConnection(world.brokers), topic: world.topic, partitions: 2 };
-  const error = await assertRejects(() => openKafkaSource({ ...options, groupId: world.topic }), SourceError);
-  assertMatch((error as Error).message, /must have one member.*sessionary-tests@.*KAFKA_GROUP/);
-  await world.producer.send([record(keyFor(0, 2), "still there")]);
-  assertEquals((await valuesOf(world.source)).values, ["still there"]);
-});
-
-Deno.test("an instance from which the group takes partitions stops, and names KAFKA_GROUP", async () => {
-  await using world = await kafkaWorld(2);
-  const intruder = plainKafka(world.brokers).consumer({ groupId: world.topic, maxWaitTimeInMs: 100 });
-  await intruder.connect();
-  await intruder.subscribe({ topic: world.topic });
-  await intruder.run({ eachMessage: () => Promise.resolve() });
-  const error = await assertRejects(async () => {
-    for (let polls = 0; polls < 60; polls++) await world.source.poll(1_000, WAIT_MS);
-  }, SourceError);
-  await intruder.disconnect();
-  assertMatch((error as Error).message, /lost the partitions .*KAFKA_GROUP/);
-});
-
 Deno.test("a topic that is deleted stops its reader, and the sentence names KAFKA_TOPIC", async () => {
   await using world = await kafkaWorld(1);
   await world.source.seek(0, 0);
@@ -269,7 +248,7 @@ Deno.test("a wrong password, an unknown authority, a missing file and a wrong ad
 Deno.test("an answer that is lost costs nothing: each record is stored once, in order", async () => {
   const broker = await sharedBroker();
   const { proxy: port, broker: brokerPort } = broker.proxyPorts;
-  await using proxy = new AnswerLosingProxy(port, brokerPort);
+  await using proxy = new KafkaProxy(port, brokerPort);
   const topic = newTopic();
   const connection = testConnection(`127.0.0.1:${port}`);
   const producer = await openKafkaProducer({ connection, topic, partitions: 1 });
@@ -305,7 +284,6 @@ for (const how of ["stop", "kill"] as const) {
   Deno.test(`a broker's ${how} and restart in the middle of producing and reading loses and repeats nothing`, async () => {
     const broker = await sharedBroker();
     await using world = await kafkaWorld(3);
-    for (let partition = 0; partition < 3; partition++) await world.source.seek(partition, 0);
     const [SENDS, PER_SEND] = [60, 300];
     const producing = (async () => {
       for (let send = 0; send < SENDS; send++) {
@@ -320,7 +298,10 @@ for (const how of ["stop", "kill"] as const) {
     const values: number[] = [];
     const positions = [0, 0, 0];
     const read = async () => {
-      for (const batch of (await world.source.poll(20_000, WAIT_MS)).batches) {
+      const { batches, assigned } = await world.source.poll(20_000, WAIT_MS);
+      // An outage longer than the group's patience takes the partitions away, and gives them back.
+      for (const partition of assigned) await world.source.seek(partition, positions[partition]!);
+      for (const batch of batches) {
         assertEquals(batch.offsets[0], positions[batch.partition]);
         positions[batch.partition] = batch.nextOffset;
         values.push(...textsOf(batch).map(([, value]) => Number(value)));

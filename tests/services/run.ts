@@ -3,7 +3,7 @@
  * other and three services at a time, because most of their time is waiting. A service that cannot start fails the run.
  */
 import { deltaRsPackages } from "./harness/delta_rs.ts";
-import { kafkaJars } from "./harness/kafka.ts";
+import { kafkaJars, type KafkaVersion, kafkaVersion, OLDEST_KAFKA } from "./harness/kafka.ts";
 import { minioProgram } from "./harness/minio.ts";
 
 const GROUPS_AT_ONCE = 3;
@@ -21,7 +21,8 @@ function testGroups(): string[][] {
 }
 
 async function runGroup(files: readonly string[]): Promise<boolean> {
-  const args = ["test", "-q", "--no-prompt", "-P=services", ...files];
+  // Not -q, which would hide the counts that the fault tests print.
+  const args = ["test", "--no-prompt", "-P=services", ...files];
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" })
     .output();
   await Deno.stdout.write(stdout);
@@ -29,12 +30,10 @@ async function runGroup(files: readonly string[]): Promise<boolean> {
   return success;
 }
 
-/** Fetches what is not given by the environment. */
+/** Fetches what the tests start: some stop and restart their service, so these are of their own in any case. */
 async function prepare(): Promise<void> {
-  const missing = (name: string) => !Deno.env.get(name);
   await Promise.all([
-    ...(missing("KAFKA_BROKERS") ? [kafkaJars()] : []),
-    // Tests that stop and start their store always have one of their own.
+    ...[...new Set<KafkaVersion>([kafkaVersion(), OLDEST_KAFKA])].map(kafkaJars),
     minioProgram(),
     deltaRsPackages(),
   ]);

@@ -7,7 +7,7 @@ import encodeRecord from "kafkajs/src/protocol/recordBatch/record/v0/index.js";
 import { RecordBatch as encodeBatch } from "kafkajs/src/protocol/recordBatch/v0/index.js";
 import { SourceError } from "../../schema/errors.ts";
 import { loadCodecs } from "../../sources/kafka_codecs.ts";
-import { decodeFetchedRecords, type DecodeOptions } from "../../sources/kafka_record_batches.ts";
+import { decodeFetchedRecords, type DecodeOptions, fetchedUpTo } from "../../sources/kafka_record_batches.ts";
 import { keyAt, valueAt } from "../../sources/source.ts";
 
 interface GivenRecord {
@@ -119,6 +119,7 @@ Deno.test("what another encoder wrote comes back, from any position, in chunks o
         );
         assertEquals(found, expected);
         assertEquals(decoded.nextOffset, Math.max(position, next));
+        assertEquals(fetchedUpTo(join(parts), position), decoded.nextOffset);
         assertEquals(decoded.batches.at(-1)?.nextOffset ?? position, decoded.nextOffset);
         for (const { partition } of decoded.batches) assertEquals(partition, 3);
       },
@@ -180,7 +181,7 @@ Deno.test("a batch stamped by the broker gives all its records the time of the a
   assertEquals([...decoded.batches[0]!.timestamps], [FIRST_TIMESTAMP]);
 });
 
-Deno.test("any damaged byte of a batch's records is refused, and so is an old format", async () => {
+Deno.test("any damaged byte of a batch's records is refused, and so is a format that is not known", async () => {
   const { bytes } = await encode(one("what was sent"), 40);
   const refusal = (damaged: Uint8Array) =>
     (assertThrows(
@@ -195,7 +196,17 @@ Deno.test("any damaged byte of a batch's records is refused, and so is an old fo
       refusal(damaged).includes("partition 3 of topic 'clicks' at offset 40: the record batch's checksum"),
     );
   }
-  const old = bytes.slice();
+  const unknown = bytes.slice();
+  unknown[16] = 3;
+  assert(refusal(unknown).includes("format 3"));
+});
+
+Deno.test("what comes before a message of an old format is read, and that and what follows is for the next fetch", async () => {
+  const [first, second] = [await encode(one("first"), 7), await encode(one("second"), 8)];
+  const old = second.bytes.slice();
   old[16] = 1;
-  assert(refusal(old).includes("format 1"));
+  const bytes = join([first.bytes, old]);
+  assertEquals(fetchedUpTo(bytes, 7), 8);
+  const { batches, nextOffset } = decodeFetchedRecords({ bytes, aborted: [] }, options(7));
+  assertEquals([batches.length, nextOffset], [1, 8]);
 });

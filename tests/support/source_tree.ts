@@ -1,7 +1,7 @@
 /** The repository's TypeScript as facts for the tidy test, by Deno's own parser. */
 /// <reference lib="deno.unstable" />
 
-/** One import or re-export, static or dynamic, or a `new URL("…", import.meta.url)`. */
+/** One import or re-export, static or dynamic, a `new URL("…", import.meta.url)` or an `import.meta.resolve("…")`. */
 export interface Reference {
   /** As written; `*` stands for each variable part of a worker's URL. */
   readonly specifier: string;
@@ -108,6 +108,12 @@ function referenceVisitor(facts: Facts): Deno.lint.LintVisitor {
   };
 }
 
+/** `import.meta.resolve` */
+function isMetaResolve(callee: Deno.lint.Node): boolean {
+  return callee.type === "MemberExpression" && callee.object.type === "MetaProperty" &&
+    callee.property.type === "Identifier" && callee.property.name === "resolve";
+}
+
 function useVisitor(facts: Facts): Deno.lint.LintVisitor {
   return {
     MemberExpression(node) {
@@ -117,6 +123,10 @@ function useVisitor(facts: Facts): Deno.lint.LintVisitor {
     },
     CallExpression(node) {
       if (node.callee.type === "Identifier") facts.uses.push(`${node.callee.name}()`);
+      const specifier = literal(node.arguments[0]);
+      if (isMetaResolve(node.callee) && specifier !== null) {
+        facts.references.push({ specifier, typeOnly: false });
+      }
     },
     NewExpression(node) {
       if (node.callee.type !== "Identifier") return;

@@ -4,7 +4,7 @@ import type { CoordinatorStats, PipelineStats } from "../../schema/pipeline_stat
 
 /** Of a coordinator that has done nothing yet, and `changes`. */
 export function coordinatorStats(changes: Partial<CoordinatorStats> = {}): CoordinatorStats {
-  const idle = new Meter({ now: () => 0 }).stats({
+  const idle = new Meter({ now: () => 0, monotonic: () => 0 }).stats({
     deltaVersion: 0,
     lastEpoch: 0,
     epochsInFlight: 0,

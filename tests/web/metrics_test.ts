@@ -38,7 +38,7 @@ Deno.test("what the actors report is what a scrape shows, with labels", async ()
     sessions: 4,
     revisions: 9,
     deadLetters: { invalid_json: 2, too_late: 1 },
-    watermarks: [{ partition: 1, watermark: 4_000 }],
+    watermarks: [{ partition: 1, watermark: 4_000, clock: 5_000, idleSince: null }],
     sinks: {
       lake: { rows: 4, bytes: 900, retries: 0, down: null, sinceMs: 1_000 },
       warehouse: { rows: 3, bytes: 700, retries: 6, down: "It does not answer.", sinceMs: 8_000 },

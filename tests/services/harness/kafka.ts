@@ -1,10 +1,15 @@
 /** A Kafka broker of the tests' own: Apache Kafka from its Maven artifacts, one KRaft node; or the environment's. */
 import { Kafka, logLevel } from "kafkajs";
-import { patchKafkajs } from "../../../sources/kafka_fetch.ts";
+import { patchKafkajs } from "../../../sources/kafkajs_patch.ts";
 import { cached, runTool } from "./cache.ts";
 import { freePort } from "./ports.ts";
 
-const KAFKA_VERSION = "4.1.1";
+/** The versions that the program is tested with: all tests run on the first, or on the one that the environment names. */
+export const KAFKA_VERSIONS = ["4.1.1", "4.0.2", "3.9.2"] as const;
+export type KafkaVersion = typeof KAFKA_VERSIONS[number];
+/** Every run starts a broker of this one too. */
+export const OLDEST_KAFKA = "3.9.2";
+
 const MAVEN_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 const OTHERWISE = "install Java (17 or later) and Maven, or name brokers by KAFKA_BROKERS.";
 const START_TRIES_MAX = 3;
@@ -15,25 +20,35 @@ const ANSWER_INTERVAL_MS = 200;
 export const SASL_USER = { username: "sessionary", password: "hush-hush" } as const;
 const STORE_PASSWORD = "changeit";
 
-const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+/** `SESSIONARY_KAFKA_VERSION`, or the first of {@linkcode KAFKA_VERSIONS}. */
+export function kafkaVersion(): KafkaVersion {
+  const named = Deno.env.get("SESSIONARY_KAFKA_VERSION");
+  if (!named) return KAFKA_VERSIONS[0];
+  const version = KAFKA_VERSIONS.find((known) => known === named);
+  if (version !== undefined) return version;
+  throw new Error(`SESSIONARY_KAFKA_VERSION must be one of ${KAFKA_VERSIONS.join(", ")}, and is '${named}'.`);
+}
+
+const pom = (version: KafkaVersion) =>
+  `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>sessionary</groupId><artifactId>kafka-for-tests</artifactId><version>1</version>
   <packaging>pom</packaging>
   <dependencies>
     <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>${KAFKA_VERSION}</version>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>${version}</version>
     </dependency>
     <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>${KAFKA_VERSION}</version>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>${version}</version>
     </dependency>
   </dependencies>
 </project>
 `;
 
 /** The folder with Kafka's jars; fetched by Maven the first time. */
-export async function kafkaJars(): Promise<string> {
-  return await cached(`kafka-${KAFKA_VERSION}`, async (folder) => {
-    await Deno.writeTextFile(`${folder}/pom.xml`, POM);
+export async function kafkaJars(version: KafkaVersion): Promise<string> {
+  return await cached(`kafka-${version}`, async (folder) => {
+    await Deno.writeTextFile(`${folder}/pom.xml`, pom(version));
     const args = ["-B", "-q", "-f", `${folder}/pom.xml`, MAVEN_PLUGIN, `-DoutputDirectory=${folder}`];
     await runTool("mvn", { args: [...args, "-DincludeScope=runtime"], otherwise: OTHERWISE });
   });
@@ -54,6 +69,7 @@ export class KafkaBroker implements AsyncDisposable {
   #process: Deno.ChildProcess | null = null;
 
   private constructor(
+    private readonly version: KafkaVersion,
     private readonly jars: string,
     private readonly folder: string,
     private readonly ports: Ports,
@@ -84,14 +100,21 @@ export class KafkaBroker implements AsyncDisposable {
     return `${this.folder}/broker.pem`;
   }
 
+  /** The console producer's class, for {@linkcode tool}. */
+  get consoleProducer(): string {
+    return this.version.startsWith("3.")
+      ? "kafka.tools.ConsoleProducer"
+      : "org.apache.kafka.tools.ConsoleProducer";
+  }
+
   /** Fetches Kafka where the cache lacks it, and starts a broker. */
-  static async start(): Promise<KafkaBroker> {
-    const jars = await kafkaJars();
+  static async start(version = kafkaVersion()): Promise<KafkaBroker> {
+    const jars = await kafkaJars(version);
     for (let tries = 1;; tries++) {
       const [plain, sasl, tls] = [freePort(), freePort(), freePort()];
       const [proxied, proxy, controller] = [freePort(), freePort(), freePort()];
       const ports = { plain, sasl, tls, proxied, proxy, controller };
-      const broker = new KafkaBroker(jars, await Deno.makeTempDir(), ports);
+      const broker = new KafkaBroker(version, jars, await Deno.makeTempDir(), ports);
       try {
         await broker.#prepare();
         await broker.startAgain();
@@ -128,9 +151,14 @@ export class KafkaBroker implements AsyncDisposable {
   }
 
   /** Runs one of Kafka's own command line tools to its end; returns what it printed. */
-  async tool(main: string, args: readonly string[], stdin?: Uint8Array): Promise<string> {
+  async tool(
+    main: string,
+    args: readonly string[],
+    stdin?: Uint8Array | ReadableStream<Uint8Array>,
+  ): Promise<string> {
     const child = this.#java(main, args, stdin === undefined ? "null" : "piped");
-    const written = stdin === undefined ? null : new Blob([stdin as BlobPart]).stream().pipeTo(child.stdin);
+    const input = stdin instanceof Uint8Array ? new Blob([stdin as BlobPart]).stream() : stdin;
+    const written = input?.pipeTo(child.stdin);
     written?.catch(() => {}); // A tool that ends before it has read all says why.
     const { success, stdout, stderr } = await child.output();
     const [out, problems] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));

@@ -1,18 +1,21 @@
-/** A TCP proxy in front of a broker's listener that loses an answer: the broker has stored what the client can't know. */
+/** A TCP proxy in front of a broker's listener that loses answers, or everything, as networks do. */
 
 const PRODUCE = 0;
 const REQUEST_HEADER_BYTES = 6;
 
 /** Stands at the port that the broker advertises for its proxied listener. */
-export class AnswerLosingProxy implements AsyncDisposable {
+export class KafkaProxy implements AsyncDisposable {
   /** Answers that were lost. */
   lost = 0;
   #toLose = 0;
+  /** Resolved when bytes may pass; replaced by {@linkcode hold}. */
+  #passing = Promise.withResolvers<void>();
   readonly #listener: Deno.TcpListener;
   readonly #connections = new Set<Deno.TcpConn>();
   readonly #serving: Promise<void>;
 
   constructor(port: number, private readonly brokerPort: number) {
+    this.#passing.resolve();
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
     this.#serving = this.#serve();
   }
@@ -20,6 +23,21 @@ export class AnswerLosingProxy implements AsyncDisposable {
   /** The next `count` answers to Produce requests don't arrive: their connections are cut instead. */
   loseProduceAnswers(count: number): void {
     this.#toLose += count;
+  }
+
+  /** Nothing passes any more, and nobody is told: a network that is cut. */
+  hold(): void {
+    this.#passing = Promise.withResolvers();
+  }
+
+  /** What was held passes, and what comes after it. */
+  release(): void {
+    this.#passing.resolve();
+  }
+
+  /** Closes all connections; new ones may be made. */
+  cut(): void {
+    for (const connection of this.#connections) this.#close(connection);
   }
 
   async #serve(): Promise<void> {
@@ -33,7 +51,12 @@ export class AnswerLosingProxy implements AsyncDisposable {
   }
 
   async #connect(client: Deno.TcpConn): Promise<void> {
-    const broker = await Deno.connect({ hostname: "127.0.0.1", port: this.brokerPort });
+    let broker: Deno.TcpConn;
+    try {
+      broker = await Deno.connect({ hostname: "127.0.0.1", port: this.brokerPort });
+    } catch {
+      return client.close(); // The broker is down.
+    }
     const pair = [client, broker];
     for (const connection of pair) this.#connections.add(connection);
     const requests = new RequestReader();
@@ -44,6 +67,7 @@ export class AnswerLosingProxy implements AsyncDisposable {
       try {
         for await (const chunk of from.readable) {
           if (!look(chunk)) break;
+          await this.#passing.promise;
           for (let at = 0; at < chunk.length;) at += await to.write(chunk.subarray(at));
         }
       } catch {
@@ -76,8 +100,9 @@ export class AnswerLosingProxy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.release();
     this.#listener.close();
-    for (const connection of this.#connections) this.#close(connection);
+    this.cut();
     await this.#serving;
   }
 }

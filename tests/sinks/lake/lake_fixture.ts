@@ -1,5 +1,5 @@
 /** Lakes, sessions and faults for the tests of the lake. */
-import { type ColumnBatch, ColumnBatchBuilder } from "../../../schema/column_batch.ts";
+import { type Cell, type ColumnBatch, ColumnBatchBuilder } from "../../../schema/column_batch.ts";
 import { DEAD_LETTER_KINDS, EMPTY_LEDGER, type EpochRecord } from "../../../schema/epoch.ts";
 import { reduceSession, REVISION_KINDS, SESSION_KINDS } from "../../../schema/session.ts";
 import type { AcceptedEvent } from "../../../schema/user_event.ts";
@@ -64,26 +64,44 @@ export interface TestSession extends Partial<Omit<AcceptedEvent, "eventId" | "ti
 /** Sessions of two events, a minute apart, in the order given. */
 export function sessionRows(sessions: readonly TestSession[], batchId = 1): ColumnBatch {
   const builder = new ColumnBatchBuilder(SESSION_KINDS);
-  for (const { partition, firstOffset, start = NOW, ...fields } of sessions) {
-    const events = [0, 1].map((i): AcceptedEvent => ({
-      ...PLAIN,
-      sessionId: `s-${partition}-${firstOffset}`,
-      ...fields,
-      eventId: `e${i}`,
-      time: start + i * 60_000,
-      ...(i === 1 ? { page_url: "/b", article_id: null, category: "sport" } : {}),
-    }));
-    builder.push(reduceSession(events, {
-      closeReason: "session_end",
-      sourcePartition: partition,
-      firstOffset,
-      lastOffset: firstOffset + 1,
-      revision: 0,
-      createdAt: NOW,
-      batchId,
-    }));
+  for (const session of sessions) builder.push(cellsOf(session, batchId, 0));
+  return builder.finish();
+}
+
+/** A session that was revised: what it is now, its revision, and the epoch that its last row came with. */
+export interface TestRevision extends TestSession {
+  readonly revision: number;
+  readonly replaces: number;
+}
+
+/** Rows that replace those of the same sessions. */
+export function revisionRows(revisions: readonly TestRevision[], batchId: number): ColumnBatch {
+  const builder = new ColumnBatchBuilder(REVISION_KINDS);
+  for (const { revision, replaces, ...session } of revisions) {
+    builder.push([...cellsOf(session, batchId, revision), replaces]);
   }
   return builder.finish();
+}
+
+function cellsOf(session: TestSession, batchId: number, revision: number): Cell[] {
+  const { partition, firstOffset, start = NOW, ...fields } = session;
+  const events = [0, 1].map((i): AcceptedEvent => ({
+    ...PLAIN,
+    sessionId: `s-${partition}-${firstOffset}`,
+    ...fields,
+    eventId: `e${i}`,
+    time: start + i * 60_000,
+    ...(i === 1 ? { page_url: "/b", article_id: null, category: "sport" } : {}),
+  }));
+  return reduceSession(events, {
+    closeReason: "session_end",
+    sourcePartition: partition,
+    firstOffset,
+    lastOffset: firstOffset + 1,
+    revision,
+    createdAt: NOW,
+    batchId,
+  });
 }
 
 /** Dead letters of one partition with the offsets given. */
@@ -146,8 +164,13 @@ export function epochCommit(
 }
 
 /** The n-th commit (from 1) of partition 0, ten offsets each, without rows. */
-export function nthCommit(n: number, files: readonly StagedFile[] = []): LakeCommit {
-  return epochCommit(n, [{ partition: 0, from: (n - 1) * 10, to: n * 10, barrierNumber: n }], files);
+export function nthCommit(
+  n: number,
+  files: readonly StagedFile[] = [],
+  revisions?: ColumnBatch,
+): LakeCommit {
+  const advances = [{ partition: 0, from: (n - 1) * 10, to: n * 10, barrierNumber: n }];
+  return epochCommit(n, advances, files, null, revisions);
 }
 
 /** A store in which a test can make any call fail, before or after it took effect. */

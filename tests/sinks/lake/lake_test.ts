@@ -241,9 +241,9 @@ Deno.test("changes tells each version's files and rows; a version that is not th
   await lake.commit(nthCommit(1, files));
   await lake.commit(nthCommit(2));
   assertEquals(await lake.changes([2, 0, 1]), [
-    { version: 2, files: [], rows: 0 },
-    { version: 0, files: [], rows: 0 },
-    { version: 1, files: files.map(({ path }) => path), rows: 3 },
+    { version: 2, files: [] },
+    { version: 0, files: [] },
+    { version: 1, files: files.map(({ path, rows }) => ({ kind: "add" as const, path, rows })) },
   ]);
   await assertRejects(() => lake.changes([1, 9]), SinkError, "version 9");
 });
@@ -257,11 +257,15 @@ Deno.test("encodeVersion gives one file as it is, and several as one in source o
     { partition: 2, firstOffset: 4, start: NOW },
     { partition: 10, firstOffset: 1, start: NOW - DAY_MS },
   ]);
-  const [yesterday, today] = (await lake.stage(1, rows)).map(({ path }) => path);
-  assertEquals(await lake.encodeVersion([today!]), await lake.readFile(today!));
-  const bytes = await lake.encodeVersion([today!, yesterday!]);
-  assertEquals(decodeSessions(bytes, "test"), rows);
-  assertEquals(await lake.encodeVersion([yesterday!, today!]), bytes);
+  const [yesterday, today] = (await lake.stage(1, rows)).map((file) => ({ ...file, kind: "add" as const }));
+  const one = await lake.encodeVersion([today!]);
+  assertEquals(one, { parquet: await lake.readFile(today!.path), rows: 2, signed: false, joined: [] });
+  assertEquals(await lake.encodeVersion([{ ...today!, rows: null }]), one);
+  const both = await lake.encodeVersion([today!, yesterday!]);
+  assertEquals(decodeSessions(both!.parquet, "test"), rows);
+  assertEquals([both!.rows, both!.signed], [4, false]);
+  assertEquals(await lake.encodeVersion([yesterday!, today!]), both);
+  assertEquals(await lake.encodeVersion([]), null);
 });
 
 Deno.test("only the dead letters that a commit names count, newest first", async () => {

@@ -3,6 +3,7 @@ import { SinkError } from "../../../schema/errors.ts";
 import { createWarehouse } from "../../../sinks/warehouse/clickhouse_warehouse.ts";
 import { warehouseContract } from "../warehouse_contract.ts";
 import {
+  addedRows,
   ChdbHost,
   expectedTotals,
   forgetDone,
@@ -36,8 +37,12 @@ Deno.test("a retry after a restart of chDB, and after its merges, still counts o
       const access = host.access("sessionary");
       const warehouse = createWarehouse({ access });
       await warehouse.open();
-      await warehouse.follow(TABLE_ID, 1, 300, parquet);
-      await warehouse.follow(TABLE_ID, 2 + start, 100, parquetOf(sessionRows(100, 300 + 100 * start)));
+      await warehouse.follow(TABLE_ID, 1, addedRows(300, parquet));
+      await warehouse.follow(
+        TABLE_ID,
+        2 + start,
+        addedRows(100, parquetOf(sessionRows(100, 300 + 100 * start))),
+      );
       assertEquals(await totals(access), expectedTotals(300 + 100 * (start + 1)));
       await access.client.command({ query: "OPTIMIZE TABLE session_metrics FINAL" });
       await access.client.command({ query: "OPTIMIZE TABLE brand_analytics FINAL" });
@@ -56,9 +61,9 @@ Deno.test("no file stays in the warehouse folder, after success, failure or a cr
     await Deno.writeTextFile(`${incoming}/left.parquet`, "of a crash");
     await warehouse.open();
     assertEquals(left(), []);
-    await warehouse.follow(TABLE_ID, 1, 1, parquetOf([sessionRow(0)]));
+    await warehouse.follow(TABLE_ID, 1, addedRows(1, parquetOf([sessionRow(0)])));
     await assertRejects(
-      () => warehouse.follow(TABLE_ID, 2, 1, new TextEncoder().encode("no Parquet")),
+      () => warehouse.follow(TABLE_ID, 2, addedRows(1, new TextEncoder().encode("no Parquet"))),
       SinkError,
     );
     assertEquals(left(), []);

@@ -6,8 +6,9 @@ import type { Table } from "apache-arrow";
 import type { Cell, PageEvent } from "../../../schema/column_batch.ts";
 import { ColumnBatchBuilder } from "../../../schema/column_batch.ts";
 import { SESSION_COLUMNS, SESSION_KINDS } from "../../../schema/session.ts";
-import { toArrow } from "../../../sinks/lake/arrow.ts";
+import { type ColumnSpec, toArrow } from "../../../sinks/lake/arrow.ts";
 import { encodeParquet } from "../../../sinks/lake/parquet.ts";
+import type { VersionPayload } from "../../../sinks/sink.ts";
 import type { ChdbControl, ChdbNotice } from "../../../sinks/warehouse/chdb_protocol.ts";
 import { chdbAccess, type ClickHouseAccess } from "../../../sinks/warehouse/clickhouse_access.ts";
 
@@ -144,6 +145,26 @@ export function tableOf(rows: readonly SessionRow[]): Table {
 /** Rows as the lake writes the Parquet file of one version. */
 export function parquetOf(rows: readonly SessionRow[]): Uint8Array {
   return encodeParquet(tableOf(rows));
+}
+
+/** The payload of a version that only adds rows: `parquet` holds `rows` of them. */
+export function addedRows(rows: number, parquet: Uint8Array): VersionPayload {
+  return { parquet, rows, signed: false, joined: [] };
+}
+
+/** The payload of a version that withdraws and adds rows, which are in its order. */
+export function signedRows(
+  rows: readonly { readonly row: SessionRow; readonly sign: 1 | -1 }[],
+): VersionPayload {
+  const builder = new ColumnBatchBuilder([...SESSION_KINDS, "int32"]);
+  for (const { row, sign } of rows) builder.push([...SESSION_COLUMNS.map(({ name }) => row[name]!), sign]);
+  const columns: readonly ColumnSpec[] = [
+    ...SESSION_COLUMNS,
+    { name: "sign", kind: "int32", nullable: false },
+  ];
+  const parquet = encodeParquet(toArrow(columns, builder.finish()));
+  const joined = rows.flatMap(({ row }, i) => rows[i + 1]?.row.session_id === row.session_id ? [i] : []);
+  return { parquet, rows: rows.length, signed: true, joined };
 }
 
 /** `count` sessions, of which the first is the `first`-th. */

@@ -146,7 +146,11 @@ Deno.test("requests share connections, and at most ten are open at once", () =>
   }));
 
 /** A server that answers `answers` requests of a connection, and then closes it instead of answering. */
-async function closeInstead(listener: Deno.TcpListener, answers: number): Promise<void> {
+async function closeInstead(
+  listener: Deno.TcpListener,
+  answers: number,
+  requests = { count: 0 },
+): Promise<void> {
   for await (const connection of listener) {
     const buffer = new Uint8Array(65_536);
     for (let left = answers;; left--) {
@@ -155,6 +159,7 @@ async function closeInstead(listener: Deno.TcpListener, answers: number): Promis
       while (!request.endsWith("0\r\n\r\n")) {
         request += new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
       }
+      requests.count++;
       if (left === 0) break;
       await connection.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
     }
@@ -172,6 +177,26 @@ Deno.test("a connection that the server closes instead of answering fails its re
     assertEquals(failureCode(error), "ECONNRESET"); // Not the timeout.
     await client.close();
   }
+});
+
+Deno.test("more lost answers than there are connections: each fails at once, and no request is sent twice", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const requests = { count: 0 };
+  void closeInstead(listener, 1, requests).catch(() => {}); // Ends with the listener.
+  const access = accessTo(`http://127.0.0.1:${listener.addr.port}`);
+  const insert = () =>
+    access.insertFile(new Uint8Array(20_000), "a String", [{ sql: () => "INSERT\nSELECT", settings: {} }]);
+  const lostAnswers = 25;
+  const patience = Promise.withResolvers<never>();
+  // A request that waits for a connection has no time limit.
+  const timer = setTimeout(() => patience.reject(new Error("A request waited for a connection.")), 30_000);
+  for (let i = 0; i < lostAnswers; i++) {
+    await Promise.race([insert(), patience.promise]);
+    assertEquals(failureCode(await assertRejects(insert)), "ECONNRESET"); // Not the timeout.
+  }
+  clearTimeout(timer);
+  assertEquals(requests.count, 2 * lostAnswers);
+  await access.client.close();
 });
 
 Deno.test("a failure under way is a sentence that says whether it is tried again", () =>

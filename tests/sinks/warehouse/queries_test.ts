@@ -3,7 +3,7 @@ import { UserError } from "../../../schema/errors.ts";
 import { createWarehouse } from "../../../sinks/warehouse/clickhouse_warehouse.ts";
 import { ANALYTICS } from "../../../sinks/warehouse/analytics.ts";
 import { NAMED_QUERIES, type QueryParams, runNamedQuery } from "../../../sinks/warehouse/queries.ts";
-import { parquetOf, rowsOf, type SessionRow, sessionRows, withChdb } from "./harness.ts";
+import { addedRows, parquetOf, rowsOf, type SessionRow, sessionRows, withChdb } from "./harness.ts";
 
 const T0 = Date.UTC(2026, 2, 1, 10);
 const HOUR_MS = 3_600_000;
@@ -26,7 +26,7 @@ Deno.test("each named query gives its columns, newest first, within its limit an
     const access = host.access("news");
     const warehouse = createWarehouse({ access });
     await warehouse.open();
-    await warehouse.follow("t", 1, 6, parquetOf(rows()));
+    await warehouse.follow("t", 1, addedRows(6, parquetOf(rows())));
     const run = (name: string, params?: QueryParams) => runNamedQuery(access.client, name, params);
 
     const brands = await run("brand_analytics");
@@ -72,7 +72,7 @@ Deno.test("a group that sums to nothing is not shown", () =>
     const access = host.access();
     const warehouse = createWarehouse({ access });
     await warehouse.open();
-    await warehouse.follow("t", 1, 6, parquetOf(rows()));
+    await warehouse.follow("t", 1, addedRows(6, parquetOf(rows())));
     await access.client.command({
       query: "INSERT INTO session_metrics SELECT * REPLACE(-1 AS sign) FROM session_metrics",
     });

@@ -1,0 +1,33 @@
+/** The program as users start it: a process of its own, set up by its environment. */
+
+const ROOT = decodeURIComponent(new URL("../../..", import.meta.url).pathname);
+const OUTPUT_SHOWN = 4_000;
+
+/** Starts `sessionary ARGS` with these variables and no other settings. */
+export function startProgram(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  output: "null" | "piped" = "piped",
+): Deno.ChildProcess {
+  const run = ["run", "-q", "--no-prompt", `--config=${ROOT}deno.json`, "-P=sessionary", `${ROOT}main.ts`];
+  return new Deno.Command(Deno.execPath(), {
+    args: [...run, ...args],
+    env: { ...env },
+    stdin: "null",
+    stdout: output,
+    stderr: output,
+  }).spawn();
+}
+
+/** Runs it to its end; returns what it printed, and throws it where it failed. */
+export async function runProgram(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  const { success, code, stdout, stderr } = await startProgram(args, env).output();
+  const [out, problems] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  if (success) return out!;
+  throw new Error(
+    `sessionary ${args.join(" ")} ended with ${code}:\n${`${out}${problems}`.slice(-OUTPUT_SHOWN)}`,
+  );
+}

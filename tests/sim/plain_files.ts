@@ -1,0 +1,71 @@
+/**
+ * Stands in for Parquet and Arrow in the simulated program: a file's bytes name its rows, which stay in memory. What
+ * the real codecs do is tested elsewhere; here they would take nine tenths of the time.
+ */
+import type { ColumnBatch, ColumnKind } from "../../schema/column_batch.ts";
+import { SinkError } from "../../schema/errors.ts";
+import { nullColumn } from "../../schema/take_rows.ts";
+import { type DeltaAction, parseActions, serializeActions } from "../../sinks/lake/delta_actions.ts";
+
+/** As `arrow.ts`'s. */
+export interface ColumnSpec {
+  readonly name: string;
+  readonly kind: ColumnKind;
+}
+
+/** Rows with the names of their columns. */
+export interface PlainTable {
+  readonly names: readonly string[];
+  readonly batch: ColumnBatch;
+  readonly numRows: number;
+  readonly schema: { readonly fields: readonly { readonly name: string }[] };
+}
+
+const files = new Map<string, PlainTable>();
+let made = 0;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Forgets all files: a run begins. */
+export function forgetFiles(): void {
+  files.clear();
+  made = 0;
+}
+
+/** Replaces `arrow.ts`'s. */
+export function toArrow(specs: readonly ColumnSpec[], batch: ColumnBatch): PlainTable {
+  const names = specs.map(({ name }) => name);
+  return { names, batch, numRows: batch.rows, schema: { fields: specs } };
+}
+
+/** Replaces `arrow.ts`'s: a column that the file does not have is null. */
+export function fromArrow(specs: readonly ColumnSpec[], { names, batch }: PlainTable): ColumnBatch {
+  const columns = specs.map(({ name, kind }) =>
+    batch.columns[names.indexOf(name)] ?? nullColumn(kind, batch.rows)
+  );
+  return { rows: batch.rows, columns };
+}
+
+/** Replaces `parquet.ts`'s. */
+export function encodeParquet(table: PlainTable): Uint8Array {
+  const name = `plain:${made++}`;
+  files.set(name, table);
+  return encoder.encode(name);
+}
+
+/** Replaces `parquet.ts`'s. */
+export function decodeParquet(bytes: Uint8Array, origin: string): PlainTable {
+  const table = files.get(decoder.decode(bytes));
+  if (table === undefined) throw new SinkError(`Cannot read '${origin}': it is not a file.`, false);
+  return table;
+}
+
+/** Replaces `delta_checkpoint.ts`'s. */
+export function encodeCheckpoint(actions: readonly DeltaAction[]): Uint8Array {
+  return serializeActions(actions);
+}
+
+/** Replaces `delta_checkpoint.ts`'s. */
+export function decodeCheckpoint(bytes: Uint8Array, origin: string): DeltaAction[] {
+  return parseActions(bytes, origin);
+}

@@ -1,0 +1,72 @@
+/**
+ * The program that is simulated: a copy of the source in which Parquet and Arrow are replaced (`plain_files.ts`), and,
+ * for a mutation, one thing is broken on purpose. So the program itself knows nothing of being simulated.
+ */
+import { type Edit, type Mutation } from "./mutations.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+/** What a simulation loads. */
+const FOLDERS = ["actors", "schema", "sinks", "sources", "tests/sim", "tests/support"];
+const FILES = ["deno.json"];
+const PLAIN = "../../tests/sim/plain_files.ts";
+
+/** Whose imports of the codecs are turned to the stand-ins. */
+const LAKE = /^sinks\/lake\/(?!arrow|parquet|delta_checkpoint)/;
+const CODECS = /(?<=} from )"\.\/(arrow|parquet|delta_checkpoint)\.ts"/g;
+/** Compression runs on a thread of its own, which no simulated time knows of. */
+const COMPRESSION: readonly Edit[] = ["compress", "decompress"].map((name) => ({
+  file: "sinks/checkpoint_store.ts",
+  find: `const ${name} = promisify(zstd${name[0]!.toUpperCase()}${name.slice(1)});`,
+  replace: `const ${name} = (bytes: Uint8Array, _options?: unknown) => Promise.resolve(bytes);`,
+}));
+
+/** A copy of the program on disk. */
+export interface Program {
+  /** Where its files are: a file URL that ends in a slash. */
+  readonly root: string;
+  remove(): Promise<void>;
+}
+
+/**
+ * Copies the program, with `mutation` where it is given.
+ *
+ * @throws where a text that is to be replaced is not there exactly once: the program has changed, the list must too
+ */
+export async function copyProgram(mutation: Mutation | null): Promise<Program> {
+  const folder = await Deno.makeTempDir({ prefix: "sessionary-sim-" });
+  const edits = [...COMPRESSION, ...mutation?.edits ?? []];
+  try {
+    for (const file of FILES) await copyFile(folder, file, []);
+    for (const path of FOLDERS) await copyFolder(folder, path, edits);
+    await Promise.all(edits.map(({ file }) => Deno.stat(`${folder}/${file}`)));
+  } catch (error) {
+    await Deno.remove(folder, { recursive: true });
+    throw error;
+  }
+  return {
+    root: `file://${folder}/`,
+    remove: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+async function copyFolder(target: string, path: string, edits: readonly Edit[]): Promise<void> {
+  await Deno.mkdir(`${target}/${path}`, { recursive: true });
+  for await (const { name, isFile, isDirectory } of Deno.readDir(new URL(path, ROOT))) {
+    if (isDirectory) await copyFolder(target, `${path}/${name}`, edits);
+    else if (isFile && name.endsWith(".ts")) await copyFile(target, `${path}/${name}`, edits);
+  }
+}
+
+async function copyFile(target: string, path: string, edits: readonly Edit[]): Promise<void> {
+  let text = await Deno.readTextFile(new URL(path, ROOT));
+  for (const { file, find, replace } of edits) {
+    if (file !== path) continue;
+    const found = text.split(find).length - 1;
+    if (found !== 1) {
+      throw new Error(`${path} has ${found} times, and not once, the text ${JSON.stringify(find)}`);
+    }
+    text = text.replace(find, () => replace);
+  }
+  if (LAKE.test(path)) text = text.replaceAll(CODECS, `"${PLAIN}"`);
+  await Deno.writeTextFile(`${target}/${path}`, text);
+}

@@ -1,0 +1,54 @@
+/** Something that is asked from the API and shown: the newest answer, or why there is none. */
+import { now } from "./browser.ts";
+
+/** An answer, kept until a newer one is here. */
+export class Loaded<T> {
+  #value: T | null = null;
+  #problem: string | null = null;
+  #askedAt = -Infinity;
+  /** Only the answer to the newest question counts. */
+  #question = 0;
+  #waiting = false;
+  readonly #redraw: () => void;
+
+  constructor(redraw: () => void) {
+    this.#redraw = redraw;
+  }
+
+  get value(): T | null {
+    return this.#value;
+  }
+
+  /** A sentence; null where the newest answer is good. */
+  get problem(): string | null {
+    return this.#problem;
+  }
+
+  /** Forgets the answer: what comes is another one. */
+  reset(): void {
+    this.#question++;
+    this.#value = null;
+    this.#problem = null;
+    this.#askedAt = -Infinity;
+    this.#waiting = false;
+  }
+
+  /** Asks, unless it was asked less than `ageMs` milliseconds ago or an answer is still to come. */
+  refresh(ageMs: number, ask: () => Promise<T>): void {
+    if (this.#waiting || now() - this.#askedAt < ageMs) return;
+    this.#askedAt = now();
+    this.#waiting = true;
+    const question = ++this.#question;
+    const settle = (value: T | null, problem: string | null) => {
+      if (question !== this.#question) return;
+      this.#waiting = false;
+      this.#value = value ?? this.#value;
+      this.#problem = problem;
+      this.#redraw();
+    };
+    ask().then(
+      (value) => settle(value, null),
+      (error) => settle(null, error instanceof Error ? error.message : String(error)),
+    );
+  }
+}
