@@ -3,7 +3,8 @@
  * tested against. PURE in the same sense: the state is a function of records and barriers.
  */
 import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
-import { type EventScanner, type EventTexts, SCAN_PADDING_BYTES } from "../schema/event_scanner.ts";
+import { type EventScanner, SCAN_PADDING_BYTES } from "../schema/event_scanner.ts";
+import type { EventTexts } from "../schema/event_texts.ts";
 import { hash64 } from "../schema/hash64.ts";
 import { EVENT_VALUE_BYTES_MAX } from "../schema/limits.ts";
 import { CLOSE_REASONS, type CloseReason } from "../schema/session.ts";
@@ -167,7 +168,7 @@ export class FastPartition {
     const { scanner } = this.memory;
     const { time } = scanner;
     const idHash = this.#idHash;
-    hash64(scanner.bytes, scanner.eventIdStart, scanner.eventIdStart + scanner.eventIdLength, idHash);
+    hash64(scanner.view, scanner.eventIdStart, scanner.eventIdStart + scanner.eventIdLength, idHash);
     const first = table.find(this.#identity);
     const found = first === 0 ? 0 : this.#belongsTo(first, time);
     if (found !== 0) {

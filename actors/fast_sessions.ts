@@ -4,7 +4,8 @@
  */
 import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
 import { invariant } from "../schema/errors.ts";
-import { EventScanner, EventTexts, SCAN_PADDING_BYTES } from "../schema/event_scanner.ts";
+import { EventScanner, SCAN_PADDING_BYTES } from "../schema/event_scanner.ts";
+import { EventTexts } from "../schema/event_texts.ts";
 import { EVENT_VALUE_BYTES_MAX } from "../schema/limits.ts";
 import type { OpenSession, OpenSessionQuery } from "../schema/open_session.ts";
 import type { RecordBatch } from "../sources/source.ts";
@@ -132,8 +133,16 @@ export class FastSessions implements ShardSessions {
     return state;
   }
 
-  /** Forgets the texts that no session has any more, now and then. */
+  /** Gives back, now and then, what no session needs any more: texts, and blocks that lie free. */
   #compact(): void {
+    const { arena } = this.#memory;
+    if (arena.isSparse) {
+      arena.compact((move) => this.#partitions.forEach(({ table }) => table.moveBlocks(move)));
+    }
+    this.#compactTexts();
+  }
+
+  #compactTexts(): void {
     const { known } = this.#memory;
     if (known.byteLength < Math.max(this.textBytesMin, 2 * this.#compactedBytes)) return;
     const profiles = new Uint32Array(known.profiles.count);

@@ -114,9 +114,8 @@ export class OccurrenceTable {
 
   /** Forgets an occurrence and frees its blocks. */
   remove(occurrence: number): void {
-    const ids = this.#idLength[occurrence]! + Math.max(this.#key[occurrence]! - 1, 0);
     this.#unlink(occurrence);
-    this.arena.free(this.#id[occurrence]!, wordsOf(ids));
+    this.arena.free(this.#id[occurrence]!, this.#idWords(occurrence));
     this.arena.free(this.events[occurrence]!, this.#eventWords(occurrence));
     this.count[occurrence] = 0;
     this.live--;
@@ -171,6 +170,15 @@ export class OccurrenceTable {
     this.arena.free(this.events[occurrence]!, this.#eventWords(occurrence));
     this.events[occurrence] = ref;
     this.wide[occurrence] = 1;
+  }
+
+  /** Moves the blocks of all occurrences: see `WordArena.compact`. */
+  moveBlocks(move: (ref: number, words: number) => number): void {
+    for (let i = 1; i <= this.top; i++) {
+      if (this.count[i] === 0) continue;
+      this.#id[i] = move(this.#id[i]!, this.#idWords(i));
+      this.events[i] = move(this.events[i]!, this.#eventWords(i));
+    }
   }
 
   /** Whether an occurrence has the session id, whose `hashBytes` is `hash`. */
@@ -249,6 +257,10 @@ export class OccurrenceTable {
     this.#idLength = grown(this.#idLength, length);
     this.#key = grown(this.#key, length);
     this.#hash = grown(this.#hash, length);
+  }
+
+  #idWords(occurrence: number): number {
+    return wordsOf(this.#idLength[occurrence]! + Math.max(this.#key[occurrence]! - 1, 0));
   }
 
   #eventWords(occurrence: number): number {

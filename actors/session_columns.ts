@@ -12,7 +12,7 @@ import {
 } from "../schema/column_writer.ts";
 import type { PartitionBarrier } from "../schema/epoch.ts";
 import { invariant } from "../schema/errors.ts";
-import type { EventTexts } from "../schema/event_scanner.ts";
+import type { EventTexts } from "../schema/event_texts.ts";
 import { grown } from "../schema/growable.ts";
 import { PAGE_EVENTS_LISTED_MAX } from "../schema/limits.ts";
 import { CLOSE_REASONS, SESSION_COLUMNS } from "../schema/session.ts";

@@ -14,13 +14,18 @@ const PAGES_MAX = 1 << 32 - PAGE_BITS;
 const SHARED_WORDS_MAX = PAGE_WORDS / 8;
 /** Sizes up to this are exact; above there are eight a doubling. */
 const EXACT_MAX = 16;
+/** How many times the bytes in use the pages may be, and how many bytes beside. */
+const SPARSE_RATIO = 1.5;
+const SPARSE_BYTES_MIN = 2 * 1024 * 1024;
 
 /** Blocks by reference; 0 is none. */
 export class WordArena {
-  readonly pages: Uint32Array[] = [];
+  pages: Uint32Array[] = [];
   /** The first free block of each size class; each names the next in its first word. */
   readonly #free = new Uint32Array(sizeClass(SHARED_WORDS_MAX) + 1);
-  readonly #freePages: number[] = [];
+  #freePages: number[] = [];
+  /** In blocks that are in use. */
+  #liveWords = 0;
   #page = 0;
   /** Of the current page; its first word is never a block's, so that 0 is no reference. */
   #used = PAGE_WORDS;
@@ -32,6 +37,7 @@ export class WordArena {
 
   /** A block of at least `words` words, whatever they hold. */
   allocate(words: number): number {
+    this.#liveWords += words;
     if (words > SHARED_WORDS_MAX) return this.#addPage(new Uint32Array(words)) * PAGE_WORDS;
     const size = sizeClass(words);
     const ref = this.#free[size]!;
@@ -50,6 +56,7 @@ export class WordArena {
 
   /** Takes a block of `words` words back. */
   free(ref: number, words: number): void {
+    this.#liveWords -= words;
     const page = ref >>> PAGE_SHIFT;
     if (words > SHARED_WORDS_MAX) {
       this.pages[page] = new Uint32Array(0);
@@ -59,6 +66,32 @@ export class WordArena {
     const size = sizeClass(words);
     this.pages[page]![ref & OFFSET_MASK] = this.#free[size]!;
     this.#free[size] = ref;
+  }
+
+  /** Whether so much lies free, in sizes that nobody asks for, that moving the rest is worth it. */
+  get isSparse(): boolean {
+    return this.byteLength > SPARSE_BYTES_MIN + 4 * this.#liveWords * SPARSE_RATIO;
+  }
+
+  /**
+   * Moves all blocks into new pages.
+   *
+   * @param each is given how to move a block of so many words, which returns its new reference, and must move every block
+   */
+  compact(each: (move: (ref: number, words: number) => number) => void): void {
+    const { pages } = this;
+    this.pages = [];
+    this.#free.fill(0);
+    this.#freePages = [];
+    this.#liveWords = 0;
+    this.#used = PAGE_WORDS;
+    each((ref, words) => {
+      const to = this.allocate(words);
+      const from = ref & OFFSET_MASK;
+      const block = pages[ref >>> PAGE_SHIFT]!.subarray(from, from + words);
+      this.pages[to >>> PAGE_SHIFT]!.set(block, to & OFFSET_MASK);
+      return to;
+    });
   }
 
   #addPage(words: Uint32Array): number {

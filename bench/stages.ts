@@ -203,6 +203,7 @@ function perSession(batches: readonly RecordBatch[], rows: ColumnBatch): Stage[]
 
 function checkpoints(batches: readonly RecordBatch[]): Stage[] {
   const memory = accepted(FastSessions, batches);
+  memory.seal([BARRIER]);
   const perSession = memory.byteLength / memory.openSessions;
   console.log(`${"memory of an open session, fast".padEnd(40)}${perSession.toFixed(0).padStart(10)} bytes`);
   return IMPLEMENTATIONS.flatMap(([name, Sessions]): Stage[] => {

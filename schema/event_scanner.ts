@@ -3,15 +3,14 @@
  * once, no escapes. Whatever else comes is left to `parseEvent`, which decides alone what is wrong with an event; the
  * two agree on every event that this one reads (tests/schema/event_scanner_test.ts).
  */
+import type { EventTexts } from "./event_texts.ts";
 import { EVENT_TIME_MIN_MS, EVENT_VALUE_BYTES_MAX } from "./limits.ts";
 import { TimeScanner } from "./scan_time.ts";
 import { hashBytes, hashEnd, hashWord, TextTable } from "./text_table.ts";
-import { TupleTable } from "./tuple_table.ts";
 import {
   type AcceptedEvent,
   EVENT_TYPES,
   type EventType,
-  PAGE_FIELDS,
   PROFILE_FIELDS,
   TEXT_FIELDS,
   UserEventSchema,
@@ -24,9 +23,14 @@ const [QUOTE, COMMA, OPEN, CLOSE, BLANK] = [0x22, 0x2c, 0x7b, 0x7d, 0x20];
 const NULL_WORD = 0x6c6c756e;
 const [EVENT_ID, SESSION_ID, USER_ID, EVENT_TYPE, TIMESTAMP] = [0, 1, 2, 3, 4];
 const FIELDS = ["event_id", "session_id", "user_id", "event_type", "timestamp", ...TEXT_FIELDS] as const;
-/** Fields before the texts: all of them are required. */
-const REQUIRED_COUNT = 5;
-const REQUIRED = (1 << REQUIRED_COUNT) - 1;
+/** The fields before the texts are required, the texts are those of a profile, then those of a page. */
+const FIRST_PROFILE = 5;
+const FIRST_PAGE = FIRST_PROFILE + PROFILE_FIELDS.length;
+const REQUIRED = (1 << FIRST_PROFILE) - 1;
+const PROFILE_BITS = (1 << FIRST_PAGE) - 1 & ~REQUIRED;
+const PAGE_BITS = (1 << FIELDS.length) - 1 & ~REQUIRED & ~PROFILE_BITS;
+/** A profile's run has the bytes that follow it too, which tell that no other member of a profile does. */
+const FOLLOWING_BYTES = 4;
 const KEY_WORDS_MAX = 6;
 
 const encoder = new TextEncoder();
@@ -49,38 +53,6 @@ const SESSION_ID_BYTES_MAX = 128;
 const USER_ID_MAX = 2 ** 32 - 1;
 /** Integers with more digits are left to JSON. */
 const TIME_DIGITS_MAX = 15;
-
-/** The texts of events, and the tuples of them that recur: what sessions refer to. */
-export class EventTexts {
-  readonly texts = new TextTable();
-  readonly profiles = new TupleTable(PROFILE_FIELDS.length);
-  readonly pages = new TupleTable(PAGE_FIELDS.length);
-
-  /** Bytes that the tables take in memory. */
-  get byteLength(): number {
-    return this.texts.byteLength + this.profiles.byteLength + this.pages.byteLength;
-  }
-
-  /**
-   * Forgets the profiles and pages without a mark, and the texts that only they had.
-   *
-   * @param profiles not 0 at each to keep; gets 1 + its new number
-   * @param pages likewise
-   */
-  compact(profiles: Uint32Array, pages: Uint32Array): void {
-    const texts = new Uint32Array(this.texts.count + 1);
-    for (const [table, kept] of [[this.profiles, profiles], [this.pages, pages]] as const) {
-      const { values, width } = table;
-      for (let i = 0; i < kept.length * width; i++) {
-        if (kept[Math.floor(i / width)] !== 0) texts[values[i]!] = 1;
-      }
-    }
-    texts[0] = 0;
-    this.texts.compact(texts);
-    this.profiles.compact(profiles, texts);
-    this.pages.compact(pages, texts);
-  }
-}
 
 /** The event read last, and how to read the next. */
 export class EventScanner {
@@ -108,6 +80,17 @@ export class EventScanner {
   /** Which field came after each one, and first of all, last time. */
   readonly #next = Uint8Array.from({ length: FIELDS.length + 1 }, (_, i) => (i + 1) % (FIELDS.length + 1));
   #end = 0;
+  /** The fields that were read, as bits. */
+  #seen = 0;
+  /** Where the members of a profile begin and end; 0: nowhere, -1: they do not stand together. */
+  #profileStart = 0;
+  #profileEnd = 0;
+  /** Where the members of a page begin that reach to the end; 0 and -1 likewise. */
+  #pageStart = 0;
+  #pageHash = 0;
+  /** The known runs that were taken over; 0: none. */
+  #profileRun = 0;
+  #pageRun = 0;
   /** Of the string scanned last: its hash, and all its words or-ed together. */
   #hash = 0;
   #bits = 0;
@@ -130,12 +113,17 @@ export class EventScanner {
     this.bytes = bytes;
     this.view = view;
     this.#end = end;
+    this.#seen = 0;
+    this.#profileStart =
+      this.#pageStart =
+      this.#profileRun =
+      this.#pageRun =
+        0;
+    this.#texts.fill(0);
     const next = this.#next;
-    let seen = 0;
     let previous: number = FIELDS.length;
     let at = this.#skip(start);
     if (bytes[at] !== OPEN) return false;
-    this.#texts.fill(0);
     for (;;) {
       at = bytes[at + 1]! <= BLANK ? this.#skip(at + 1) : at + 1;
       let field = next[previous]!;
@@ -144,19 +132,97 @@ export class EventScanner {
         if (field < 0) return false;
         next[previous] = field;
       }
-      if (seen >> field & 1) return false;
-      seen |= 1 << field;
-      previous = field;
-      at += KEY_BYTES[field]!;
-      if (bytes[at]! <= BLANK) at = this.#skip(at);
-      at = field >= REQUIRED_COUNT ? this.#text(at, field - REQUIRED_COUNT) : this.#required(at, field);
-      if (at < 0) return false;
+      const after = this.#run(at, field, previous);
+      if (after !== 0) {
+        at = after;
+        previous = field < FIRST_PAGE ? FIRST_PAGE - 1 : FIELDS.length - 1;
+      } else {
+        if (this.#seen >> field & 1) return false;
+        this.#seen |= 1 << field;
+        at += KEY_BYTES[field]!;
+        if (bytes[at]! <= BLANK) at = this.#skip(at);
+        at = field >= FIRST_PROFILE ? this.#text(at, field - FIRST_PROFILE) : this.#required(at, field);
+        if (at < 0) return false;
+        if (field >= FIRST_PROFILE && field < FIRST_PAGE) this.#profileEnd = at;
+        previous = field;
+      }
       if (bytes[at]! <= BLANK) at = this.#skip(at);
       if (bytes[at] !== COMMA) break;
     }
-    if (bytes[at] !== CLOSE || this.#skip(at + 1) !== end || (seen & REQUIRED) !== REQUIRED) return false;
-    this.profile = this.known.profiles.idOf(this.#texts, 0);
-    this.page = this.known.pages.idOf(this.#texts, PROFILE_FIELDS.length);
+    if (bytes[at] !== CLOSE || this.#skip(at + 1) !== end || (this.#seen & REQUIRED) !== REQUIRED) {
+      return false;
+    }
+    return this.#finish();
+  }
+
+  /**
+   * Where members of a known run begin at `at`, takes them over: those of a profile up to what follows them, those of a
+   * page up to the object's end.
+   *
+   * @returns the position after them; 0 where `field` is to be read by itself
+   */
+  #run(at: number, field: number, previous: number): number {
+    if (field < FIRST_PROFILE) {
+      // A member that is no page's stands behind a page's: its run does not reach to the end.
+      if (this.#pageStart > 0) this.#pageStart = -1;
+      return 0;
+    }
+    if (field < FIRST_PAGE) {
+      if (this.#pageStart > 0) this.#pageStart = -1;
+      if ((this.#seen & PROFILE_BITS) !== 0) {
+        if (this.#profileRun !== 0 || previous < FIRST_PROFILE || previous >= FIRST_PAGE) {
+          this.#profileStart = -1;
+        }
+        return 0;
+      }
+      if ((this.#seen >> SESSION_ID & 1) === 0) return 0;
+      this.#profileStart = at;
+      const { profileRuns } = this.known;
+      const run = profileRuns.expected(this.sessionIdHash, this.view, at, this.#end);
+      if (run === 0) return 0;
+      this.#profileRun = run;
+      this.#seen |= profileRuns.fieldsOf(run);
+      return at + profileRuns.lengthOf(run) - FOLLOWING_BYTES;
+    }
+    if ((this.#seen & PAGE_BITS) !== 0 || this.bytes[this.#end - 1] !== CLOSE) return 0;
+    this.#pageStart = at;
+    const { pageRuns } = this.known;
+    this.#pageHash = hashBytes(this.view, at, this.#end - at);
+    const run = pageRuns.find(this.view, at, this.#end - at, this.#pageHash);
+    if (run === 0) return 0;
+    this.#pageRun = run;
+    this.#seen |= pageRuns.fieldsOf(run);
+    return this.#end - 1;
+  }
+
+  /** Finds the numbers of profile and page, and remembers their runs for the next. */
+  #finish(): boolean {
+    const { profiles, pages, profileRuns, pageRuns } = this.known;
+    const { bytes, view } = this;
+    if (this.#profileRun === 0) {
+      this.profile = profiles.idOf(this.#texts, 0);
+      const [start, end] = [this.#profileStart, this.#profileEnd];
+      if (start > 0 && bytes[end] === COMMA) {
+        const length = end - start + FOLLOWING_BYTES;
+        const run = profileRuns.remember(bytes, view, start, length, hashBytes(view, start, length));
+        profileRuns.describe(run, this.profile, this.#seen & PROFILE_BITS);
+        profileRuns.expect(this.sessionIdHash, run);
+      }
+    } else {
+      // A member that the run lacks, although what follows the run looked as it did before.
+      if (this.#profileStart < 0) return false;
+      this.profile = profileRuns.tupleOf(this.#profileRun);
+    }
+    if (this.#pageRun === 0) {
+      this.page = pages.idOf(this.#texts, PROFILE_FIELDS.length);
+      if (this.#pageStart > 0) {
+        const length = this.#end - this.#pageStart;
+        const run = pageRuns.remember(bytes, view, this.#pageStart, length, this.#pageHash);
+        pageRuns.describe(run, this.page, this.#seen & PAGE_BITS);
+      }
+    } else {
+      this.page = pageRuns.tupleOf(this.#pageRun);
+    }
     return true;
   }
 

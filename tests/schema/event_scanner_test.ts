@@ -66,3 +66,25 @@ Deno.test("blanks between tokens, offsets of time zones and texts beyond ASCII a
   for (const value of values) assertEquals(agreement.check(encoder.encode(value)), null);
   assertEquals(agreement.counts, { scanned: 4, parsed: 0, rejected: 0 });
 });
+
+Deno.test("members of a profile that go with others than before are read anew", () => {
+  const agreement = new Agreement();
+  const event = (members: string) =>
+    encoder.encode(
+      `${JSON.stringify({ ...REQUIRED, brand: "Herald", country: "CH" }).slice(0, -1)}${members}}`,
+    );
+  const page = ', "category":"news"';
+  for (let round = 0; round < 3; round++) {
+    // A blank hides which member follows, so that the run seems to stand there although a city does.
+    const values = [
+      event(page),
+      event(`, "city":"Bern"${page}`),
+      event(page),
+      event(`, "city":"Genf","category":""`),
+    ];
+    for (const value of [...values, event(`${page},"city":"Bern"`), event(`${page},"extra":1`), event("")]) {
+      assertEquals(agreement.check(value), null, new TextDecoder().decode(value));
+    }
+  }
+  assert(agreement.counts.scanned >= 9 && agreement.counts.parsed >= 3, JSON.stringify(agreement.counts));
+});

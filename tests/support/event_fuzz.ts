@@ -1,5 +1,6 @@
 /** Values that are events, nearly events, or once were: what the scanner and the validator must agree on. */
-import { EventScanner, EventTexts, SCAN_PADDING_BYTES } from "../../schema/event_scanner.ts";
+import { EventScanner, SCAN_PADDING_BYTES } from "../../schema/event_scanner.ts";
+import { EventTexts } from "../../schema/event_texts.ts";
 import {
   EVENT_TYPES,
   PAGE_FIELDS,
