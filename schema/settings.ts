@@ -71,6 +71,11 @@ export const SETTINGS = {
       maximum: SESSION_ACTORS_MAX,
     },
   ),
+  sessionizer: choice(
+    { env: "SESSIONIZER", group: PIPELINE, doc: "fast, or plain: the reference, slower, with the same rows" },
+    "fast",
+    ["fast", "plain"],
+  ),
   epochIntervalMs: duration(
     { env: "EPOCH_INTERVAL", group: PIPELINE, doc: "time from one epoch's barrier to the next" },
     "10s",
