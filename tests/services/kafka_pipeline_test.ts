@@ -129,8 +129,8 @@ Deno.test("dead letters go to the .dlq topic with their bytes, their key, and he
     const one = ["--from-beginning", "--max-messages", "1", "--timeout-ms", "30000"];
     const topic = ["--bootstrap-server", broker.brokers, "--topic", deadLetterTopicOf(config.topic)];
     const consumer = "org.apache.kafka.tools.consumer.ConsoleConsumer";
-    const [headersText, key, value] = (await broker.tool(consumer, [...topic, ...one, ...printed])).trim()
-      .split("\t");
+    const shown = await broker.tool(consumer, [...topic, ...one, ...printed]);
+    const [headersText, key, value] = shown.printed.trim().split("\t");
     assertEquals([key, value], ["a key", "not an event \u0001"]);
     const headers = new Map(headersText!.split("|").map((pair) => pair.split(/:(.*)/) as [string, string]));
     const { partition, offset } = position!;

@@ -63,12 +63,10 @@ async function produceWithJava({ broker }: Stack, path: string, compression: str
   const topic = newTopic();
   const connection = testConnection(broker.brokers);
   await (await openKafkaProducer({ connection, topic, partitions: PARTITIONS })).close(); // makes the topic
-  const to = ["--bootstrap-server", broker.brokers, "--topic", topic, "--compression-codec", compression];
   const keys = ["--property", "parse.key=true", "--property", `key.separator=${SEPARATOR}`];
-  const patience = ["--max-block-ms", "300000", "--producer-property", "delivery.timeout.ms=300000"];
-  const sending = ["--request-timeout-ms", "60000", ...patience, "--batch-size", "65536"];
+  const sending = ["--compression-codec", compression, "--batch-size", "65536"];
   const file = await Deno.open(path);
-  await broker.tool(broker.consoleProducer, [...to, ...keys, ...sending], file.readable);
+  await broker.produce(topic, file.readable, [...keys, ...sending]);
   return topic;
 }
 

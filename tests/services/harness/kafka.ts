@@ -15,6 +15,13 @@ const OTHERWISE = "install Java (17 or later) and Maven, or name brokers by KAFK
 const START_TRIES_MAX = 3;
 const ANSWER_TRIES_MAX = 300;
 const ANSWER_INTERVAL_MS = 200;
+/** By default the console producer gives a busy broker 1.5 s and three tries, then drops the records. */
+const PATIENCE = [
+  ["--request-timeout-ms", "60000"],
+  ["--max-block-ms", "300000"],
+  ["--message-send-max-retries", "1000000"],
+  ["--producer-property", "delivery.timeout.ms=300000"],
+].flat();
 
 /** The user that the SASL listeners know. */
 export const SASL_USER = { username: "sessionary", password: "hush-hush" } as const;
@@ -29,6 +36,7 @@ export function kafkaVersion(): KafkaVersion {
   throw new Error(`SESSIONARY_KAFKA_VERSION must be one of ${KAFKA_VERSIONS.join(", ")}, and is '${named}'.`);
 }
 
+/** Kafka, its tools, and a log of their errors on the terminal, without which they keep silent about them. */
 const pom = (version: KafkaVersion) =>
   `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -41,13 +49,16 @@ const pom = (version: KafkaVersion) =>
     <dependency>
       <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>${version}</version>
     </dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>2.24.3</version>
+    </dependency>
   </dependencies>
 </project>
 `;
 
 /** The folder with Kafka's jars; fetched by Maven the first time. */
 export async function kafkaJars(version: KafkaVersion): Promise<string> {
-  return await cached(`kafka-${version}`, async (folder) => {
+  return await cached(`kafka-${version}-log4j`, async (folder) => {
     await Deno.writeTextFile(`${folder}/pom.xml`, pom(version));
     const args = ["-B", "-q", "-f", `${folder}/pom.xml`, MAVEN_PLUGIN, `-DoutputDirectory=${folder}`];
     await runTool("mvn", { args: [...args, "-DincludeScope=runtime"], otherwise: OTHERWISE });
@@ -100,13 +111,6 @@ export class KafkaBroker implements AsyncDisposable {
     return `${this.folder}/broker.pem`;
   }
 
-  /** The console producer's class, for {@linkcode tool}. */
-  get consoleProducer(): string {
-    return this.version.startsWith("3.")
-      ? "kafka.tools.ConsoleProducer"
-      : "org.apache.kafka.tools.ConsoleProducer";
-  }
-
   /** Fetches Kafka where the cache lacks it, and starts a broker. */
   static async start(version = kafkaVersion()): Promise<KafkaBroker> {
     const jars = await kafkaJars(version);
@@ -150,22 +154,41 @@ export class KafkaBroker implements AsyncDisposable {
     await this.tool("kafka.tools.StorageTool", [...format, ...scram]);
   }
 
-  /** Runs one of Kafka's own command line tools to its end; returns what it printed. */
+  /**
+   * Lets Kafka's own console producer, which shares nothing with ours, send the lines of `stdin` to a topic. Throws where
+   * it says that it has dropped some: it exits with success all the same.
+   */
+  async produce(
+    topic: string,
+    stdin: Uint8Array | ReadableStream<Uint8Array>,
+    options: readonly string[],
+  ): Promise<void> {
+    const producer = this.version.startsWith("3.")
+      ? "kafka.tools.ConsoleProducer"
+      : "org.apache.kafka.tools.ConsoleProducer";
+    const to = ["--bootstrap-server", this.brokers, "--topic", topic];
+    const { printed, problems } = await this.tool(producer, [...to, ...PATIENCE, ...options], stdin);
+    const said = `${printed}${problems}`;
+    if (/\bERROR\b/.test(said)) throw new Error(`Kafka's producer dropped records:\n${said.slice(-4_000)}`);
+  }
+
+  /** Runs one of Kafka's own command line tools to its end; returns what it printed, and its complaints. */
   async tool(
     main: string,
     args: readonly string[],
     stdin?: Uint8Array | ReadableStream<Uint8Array>,
-  ): Promise<string> {
+  ): Promise<{ printed: string; problems: string }> {
     const child = this.#java(main, args, stdin === undefined ? "null" : "piped");
     const input = stdin instanceof Uint8Array ? new Blob([stdin as BlobPart]).stream() : stdin;
     const written = input?.pipeTo(child.stdin);
     written?.catch(() => {}); // A tool that ends before it has read all says why.
     const { success, stdout, stderr } = await child.output();
-    const [out, problems] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    const decoder = new TextDecoder();
+    const [printed, problems] = [decoder.decode(stdout), decoder.decode(stderr)];
     if (!success) {
-      throw new Error(`Kafka's ${main} failed (${OTHERWISE}):\n${`${out}${problems}`.slice(-4_000)}`);
+      throw new Error(`Kafka's ${main} failed (${OTHERWISE}):\n${`${printed}${problems}`.slice(-4_000)}`);
     }
-    return out!;
+    return { printed, problems };
   }
 
   #java(main: string, args: readonly string[], stdin: "null" | "piped", log: "null" | "piped" = "piped") {
