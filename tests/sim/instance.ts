@@ -239,7 +239,7 @@ export class Instance implements Party {
     const warehouse = createWarehouse({ access, rowsPerInsert });
     return {
       open: () => Promise.resolve(),
-      doneVersions: (tableId) => warehouse.doneVersions(tableId),
+      doneVersions: (tableId, from) => warehouse.doneVersions(tableId, from),
       follow: (tableId, version, payload) => warehouse.follow(tableId, version, payload),
       close: () => Promise.resolve(),
     };
