@@ -136,7 +136,7 @@ export class Operator {
     topic.append(partition, Math.floor(T0 + scheduler.now), records);
     if (random.float() < plan.gaps / 4) topic.skip(partition, 1);
     const pause = random.float() < 0.03 ? plan.producedMs / 5 : plan.burstMs * 2 * random.float();
-    if (scheduler.now + pause < plan.producedMs) scheduler.after(pause, null, () => this.#burst());
+    if (scheduler.now + pause < plan.producedMs) scheduler.after(pause, null, () => this.#burst(), true);
     else this.#producing = false;
   }
 
