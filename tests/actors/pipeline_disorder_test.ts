@@ -1,60 +1,33 @@
 /** Late, duplicate and out-of-order events through the whole pipeline, late for real: their sessions are committed. */
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
-import { systemClock } from "../../actors/clock.ts";
-import { startPipeline } from "../../actors/supervisor.ts";
 import { verifyData } from "../../commands/verify.ts";
-import type { Config } from "../../schema/config.ts";
-import { openProducer } from "../../sources/open.ts";
-import { produce } from "../../sources/produce.ts";
 import { SimulatedFeed } from "../../sources/simulated_feed.ts";
 import { Simulator, virtualTimeline } from "../../sources/simulator.ts";
 import { recordingContext, withTempDir } from "../support/command_context.ts";
-import { configOf, deltaRows, ledgerOf, type Row, runToEnd, warehouseRows } from "../support/pipeline_run.ts";
+import {
+  configOf,
+  deltaRows,
+  feedEpochByEpoch,
+  ledgerOf,
+  type Row,
+  runToEnd,
+  warehouseRows,
+} from "../support/pipeline_run.ts";
 import { byPlace, comparable } from "../support/truth_rows.ts";
 
 const EVENTS = 4_000;
 /** Some 400 records, 100 s of event time, so that a late event comes after the epoch that its session left with. */
 const SEND_BYTES = 210 * 1024;
-const POLL_MS = 5;
-
-/** Feeds a running pipeline, and sends no more before what was sent is committed. Returns the records sent. */
-async function feedEpochByEpoch(config: Config, feed: SimulatedFeed): Promise<number> {
-  const pipeline = await startPipeline({ config, untilEnd: false, closeOpen: false });
-  let [sent, committed, ended] = [0, 0, false];
-  pipeline.onEpoch(({ events }) => committed += events);
-  pipeline.finished.catch(() => {}).finally(() => ended = true);
-  const producer = await openProducer(config, systemClock);
-  await produce({
-    feed,
-    producer: {
-      topic: producer.topic,
-      send: async (records) => {
-        const positions = await producer.send(records);
-        sent += records.length;
-        while (committed < sent && !ended) await systemClock.sleep(POLL_MS);
-        return positions;
-      },
-      close: () => producer.close(),
-    },
-    sendBytes: SEND_BYTES,
-    rate: "max",
-    now: systemClock.monotonic,
-    sleep: systemClock.sleep,
-  });
-  await producer.close();
-  pipeline.drain();
-  await pipeline.finished;
-  return sent;
-}
 
 Deno.test("with 5 % of the events late, twice or out of order, both sinks and the views hold what the truth says", () =>
   withTempDir(async (dir) => {
-    const env = { DATA_DIR: `${dir}/data`, EPOCH_INTERVAL: "200ms", REVISION_INTERVAL: "200ms" };
+    const env = { DATA_DIR: `${dir}/data`, EPOCH_INTERVAL: "500ms", REVISION_INTERVAL: "500ms" };
     const config = configOf({ ...env, KAFKA_PARTITIONS: "2" });
     const shares = { late: 0.05, duplicates: 0.05, outOfOrder: 0.05 };
     const simulator = new Simulator({ seed: 19, ...virtualTimeline(EVENTS, Date.now()), ...shares });
     const truthPath = `${dir}/truth.json`;
-    const sent = await feedEpochByEpoch(config, new SimulatedFeed(simulator, { events: EVENTS, truthPath }));
+    const feed = new SimulatedFeed(simulator, { events: EVENTS, truthPath });
+    const sent = await feedEpochByEpoch(config, feed, SEND_BYTES);
     await runToEnd(config);
     const truth = JSON.parse(await Deno.readTextFile(truthPath)).sessions as Row[];
     const rows = await deltaRows(config);

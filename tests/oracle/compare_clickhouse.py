@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Compares what ClickHouse answers with what the truth says: the sessions, or one of the six analytics.
 
-    sessionary query NAME --json | python3 compare_clickhouse.py TRUTH.json NAME
+    sessionary query NAME --json | python3 compare_clickhouse.py TRUTH.json NAME [ANSWER.json]
 
-TRUTH.json is what `produce --truth` wrote. Sessions are compared column by column, but batch_id, created_at and what
+ANSWER.json may hold the answer instead of the standard input. TRUTH.json is what `produce --truth` wrote. Sessions are compared column by column, but batch_id, created_at and what
 the truth does not say; analytics group by group, summed here from the truth's sessions. `timeout`, `idle` and `drain`
 count as one close_reason, because they depend on when the pipeline ran. Exit code 0 where all is equal, 1 where not, 2
 where there is nothing to compare.
@@ -103,12 +103,13 @@ def compare_analytics(name, truth, found):
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[2] not in ("sessions", *DIMENSIONS):
+    if len(sys.argv) not in (3, 4) or sys.argv[2] not in ("sessions", *DIMENSIONS):
         sys.exit(__doc__)
     name = sys.argv[2]
     with open(sys.argv[1], encoding="utf-8") as file:
         truth = json.load(file)["sessions"]
-    found = json.load(sys.stdin)
+    with open(sys.argv[3], encoding="utf-8") if len(sys.argv) == 4 else sys.stdin as file:
+        found = json.load(file)
     if not truth:
         print("The truth has no sessions: nothing was compared.")
         sys.exit(2)
