@@ -79,14 +79,13 @@ export class ClickHouse {
       const done = ofTable.filter((row) => row.state === "done" && row.version >= Number(from));
       return [...new Set(done.map((row) => row.version))].map((version) => [String(version)]);
     }
-    if (sql.includes("countIf(state = 'done')")) {
+    if (sql.includes("countIf(state = 'done') > 0, countIf(state = 'started') > 0")) {
       const ofVersion = ofTable.filter((row) => row.version === version);
-      const done = ofVersion.some(({ state }) => state === "done");
+      const done = ofVersion.some(({ state }) => state === "done") ? 1 : 0;
       const started = ofVersion.find(({ state }) => state === "started");
-      const [, rowsPerInsert, format, settings, blockMark] = started?.rest ?? [0, 0, "", "", 0];
+      const [, rowsPerInsert = 0, format = "", settings = "", blockMark = 0] = started?.rest ?? [];
       const begun = started === undefined ? 0 : 1;
-      const mark = String(blockMark);
-      return [[done ? 1 : 0, begun, rowsPerInsert, format, settings, mark, String(this.#blocks)]];
+      return [[done, begun, rowsPerInsert, format, settings, String(blockMark), String(this.#blocks)]];
     }
     throw new Error(`The simulated ClickHouse does not know the statement: ${sql}`);
   }

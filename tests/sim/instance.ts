@@ -88,7 +88,7 @@ export class Instance implements Party {
     const mailboxes: Mailbox[] = [];
     const seals: MessagePort[] = [];
     for (let shard = 0; shard < options.config.sessionActors; shard++) {
-      const records = this.#ports();
+      const records = this.#ports(true);
       const reports = this.#ports();
       this.#startShard(shard, records.port2, reports.port2);
       const mailbox = new Mailbox(records.port1, options.config.mailboxBytesMax);
@@ -167,9 +167,9 @@ export class Instance implements Party {
     };
   }
 
-  #ports(): { port1: MessagePort; port2: MessagePort } {
+  #ports(plain = false): { port1: MessagePort; port2: MessagePort } {
     const { scheduler, ports } = this.around;
-    return portPair({ ...ports, scheduler, random: this.#random, party: this });
+    return portPair({ ...ports, scheduler, random: this.#random, party: this }, plain);
   }
 
   /** As `workers/session.ts` does it. */
@@ -235,7 +235,7 @@ export class Instance implements Party {
     const warehouse = createWarehouse({ access, rowsPerInsert });
     return {
       open: () => Promise.resolve(),
-      doneVersions: (tableId) => warehouse.doneVersions(tableId),
+      doneVersions: (tableId, from) => warehouse.doneVersions(tableId, from),
       follow: (tableId, version, payload) => warehouse.follow(tableId, version, payload),
       close: () => Promise.resolve(),
     };

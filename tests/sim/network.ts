@@ -93,7 +93,7 @@ export class Network {
           const answer = this.#apply(request, resolve, reject);
           this.observe(party, service, "done");
           then(answer);
-        });
+        }, true);
       switch (fate) {
         case "answered":
           carryOut(this.latency(), (answer) =>

@@ -136,7 +136,7 @@ export class Operator {
     topic.append(partition, Math.floor(T0 + scheduler.now), records);
     if (random.float() < plan.gaps / 4) topic.skip(partition, 1);
     const pause = random.float() < 0.03 ? plan.producedMs / 5 : plan.burstMs * 2 * random.float();
-    if (scheduler.now + pause < plan.producedMs) scheduler.after(pause, null, () => this.#burst());
+    if (scheduler.now + pause < plan.producedMs) scheduler.after(pause, null, () => this.#burst(), true);
     else this.#producing = false;
   }
 
@@ -285,6 +285,7 @@ export class Operator {
       // Under a shorter timeout than before, what is due is closed with the partition's next change only.
       const closed = () => plan.settingsChange || this.#nothingHeld();
       await this.#until("all sessions are closed", () => this.#allConsumed() && closed());
+      await this.#until("ClickHouse has all versions", () => this.#allFollowed());
     }
     if (this.#failures.length > 0) return;
     this.#mayFinish = true;
@@ -296,8 +297,7 @@ export class Operator {
     const drained = this.#alive().map(({ name }) => name);
     await this.#until("all processes have stopped", () => this.#instances.length === 0);
     if (ending === "drain" && this.#finished === drained.length) this.#requireNothingPending(drained);
-    // A commit that arrived after its process was gone is in no running process's hands.
-    if (ending === "idle" && plan.instances === 1 && this.#allFollowed()) return;
+    if (ending === "idle" && this.#allFollowed()) return;
     this.#finished = 0;
     this.#wanted = 1;
     this.#mode = { untilEnd: true, closeOpen: ending === "until_end_close_open" };

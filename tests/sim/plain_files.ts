@@ -5,7 +5,11 @@
 import type { ColumnBatch, ColumnKind } from "../../schema/column_batch.ts";
 import { SinkError } from "../../schema/errors.ts";
 import { nullColumn } from "../../schema/take_rows.ts";
-import { type DeltaAction, parseActions, serializeActions } from "../../sinks/lake/delta_actions.ts";
+import {
+  type DeltaAction,
+  parseActions as parseLines,
+  serializeActions,
+} from "../../sinks/lake/delta_actions.ts";
 
 /** As `arrow.ts`'s. */
 export interface ColumnSpec {
@@ -58,6 +62,17 @@ export function decodeParquet(bytes: Uint8Array, origin: string): PlainTable {
   const table = files.get(decoder.decode(bytes));
   if (table === undefined) throw new SinkError(`Cannot read '${origin}': it is not a file.`, false);
   return table;
+}
+
+const parsed = new WeakMap<Uint8Array, DeltaAction[]>();
+
+/** Replaces `delta_actions.ts`'s: the bucket hands out the same bytes again and again. */
+export function parseActions(bytes: Uint8Array, origin: string): DeltaAction[] {
+  const known = parsed.get(bytes);
+  if (known !== undefined) return known;
+  const actions = parseLines(bytes, origin);
+  parsed.set(bytes, actions);
+  return actions;
 }
 
 /** Replaces `delta_checkpoint.ts`'s. */

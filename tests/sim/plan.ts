@@ -56,10 +56,10 @@ export function planOf(seed: number): Plan {
   const random = new Random(seed);
   const chance = (share: number) => random.float() < share;
   const partitions = 1 + random.below(3);
-  const producedMs = 1_000 + random.below(4_000);
+  const producedMs = 1_000 + random.below(3_000);
   const stormy = chance(0.75);
   const faults = Object.fromEntries(
-    SERVICES.map((service) => [service, faultsOf(service, random, stormy && chance(0.6), producedMs)]),
+    SERVICES.map((service) => [service, faultsOf(service, random, stormy && chance(0.5), producedMs)]),
   ) as Record<Service, ServiceFaults>;
   const damage = chance(0.25);
   return {

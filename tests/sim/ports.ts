@@ -16,6 +16,8 @@ export interface PortOptions {
 /** One end; what `mailbox.ts` uses of a MessagePort. */
 class Port {
   onmessage: ((event: { readonly data: unknown }) => void) | null = null;
+  /** Whoever receives here has done all there is to do when it returns. */
+  plain = false;
   peer!: Port;
   readonly #queue: unknown[] = [];
   #started = false;
@@ -27,14 +29,14 @@ class Port {
     const { peer } = this;
     peer.#queue.push(transfers ? structuredClone(message, { transfer }) : message);
     const delay = delayMs * random.float() * (random.float() < stall ? 1_000 : 1);
-    scheduler.after(delay, party, () => peer.#deliver());
+    scheduler.after(delay, party, () => peer.#deliver(), peer.plain);
   }
 
   start(): void {
     if (this.#started) return;
     this.#started = true;
     const { scheduler, party } = this.options;
-    for (let i = 0; i < this.#queue.length; i++) scheduler.after(0, party, () => this.#deliver());
+    for (let i = 0; i < this.#queue.length; i++) scheduler.after(0, party, () => this.#deliver(), this.plain);
   }
 
   close(): void {
@@ -48,9 +50,14 @@ class Port {
   }
 }
 
-/** Two joined ends. */
-export function portPair(options: PortOptions): { port1: MessagePort; port2: MessagePort } {
+/**
+ * Two joined ends.
+ *
+ * @param plain whether the receiver at `port2` waits for nothing
+ */
+export function portPair(options: PortOptions, plain = false): { port1: MessagePort; port2: MessagePort } {
   const [port1, port2] = [new Port(options), new Port(options)];
+  port2.plain = plain;
   port1.peer = port2;
   port2.peer = port1;
   return { port1: port1 as unknown as MessagePort, port2: port2 as unknown as MessagePort };

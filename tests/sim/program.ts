@@ -13,6 +13,13 @@ const PLAIN = "../../tests/sim/plain_files.ts";
 /** Whose imports of the codecs are turned to the stand-ins. */
 const LAKE = /^sinks\/lake\/(?!arrow|parquet|delta_checkpoint)/;
 const CODECS = /(?<=} from )"\.\/(arrow|parquet|delta_checkpoint)\.ts"/g;
+/** Each process reads all commits: they are parsed once. */
+const PARSING: Edit = {
+  file: "sinks/lake/delta_log.ts",
+  find: 'import { type DeltaAction, parseActions, serializeActions } from "./delta_actions.ts";',
+  replace: `import { type DeltaAction, serializeActions } from "./delta_actions.ts";
+import { parseActions } from "${PLAIN}";`,
+};
 /** Compression runs on a thread of its own, which no simulated time knows of. */
 const COMPRESSION: readonly Edit[] = ["compress", "decompress"].map((name) => ({
   file: "sinks/checkpoint_store.ts",
@@ -34,7 +41,7 @@ export interface Program {
  */
 export async function copyProgram(mutation: Mutation | null): Promise<Program> {
   const folder = await Deno.makeTempDir({ prefix: "sessionary-sim-" });
-  const edits = [...COMPRESSION, ...mutation?.edits ?? []];
+  const edits = [...COMPRESSION, PARSING, ...mutation?.edits ?? []];
   try {
     for (const file of FILES) await copyFile(folder, file, []);
     for (const path of FOLDERS) await copyFolder(folder, path, edits);

@@ -21,6 +21,8 @@ interface Happening {
   tie: number;
   readonly party: Party | null;
   readonly run: () => void;
+  /** Nobody waits for it in a promise. */
+  readonly plain: boolean;
   cancelled: boolean;
 }
 
@@ -35,9 +37,14 @@ export class Scheduler {
 
   constructor(private readonly random: Random) {}
 
-  /** Runs `run` after `delay`, unless `party` is dead by then. Returns how to take it back. */
-  after(delay: number, party: Party | null, run: () => void): () => void {
-    const happening = { time: this.now + delay, tie: this.random.uint32(), party, run, cancelled: false };
+  /**
+   * Runs `run` after `delay`, unless `party` is dead by then. Returns how to take it back.
+   *
+   * @param plain whether it settles no promise: nothing follows from it that must run before the next event
+   */
+  after(delay: number, party: Party | null, run: () => void, plain = false): () => void {
+    const [time, tie] = [this.now + delay, this.random.uint32()];
+    const happening = { time, tie, party, run, plain, cancelled: false };
     this.#push(happening);
     return () => {
       happening.cancelled = true;
@@ -66,6 +73,7 @@ export class Scheduler {
         if (next.party === null) throw error;
         next.party.fail(error);
       }
+      if (next.plain) return true;
       // The microtask queue is empty before the event loop turns.
       await new Promise<void>((resolve) => setImmediate(resolve));
       return true;

@@ -26,6 +26,9 @@ export interface Progress {
 /** Runs between two reports. */
 const RUNS_PER_REPORT = 25;
 
+// Most errors are part of a run, and nobody looks at where they came from.
+Error.stackTraceLimit = 4;
+
 self.onmessage = async ({ data: { first, stride, end, trace } }: MessageEvent<Share>) => {
   let outcomes: Outcome[] = [];
   const report = (done: boolean) => {
