@@ -2,14 +2,18 @@
 import { invariant } from "../schema/errors.ts";
 import { joinLanes } from "../schema/hash64.ts";
 import { CLOSE_REASONS } from "../schema/session.ts";
-import { EVENT_TYPES, type SessionEvent, type TextField } from "../schema/user_event.ts";
+import {
+  EVENT_TYPES,
+  PAGE_FIELDS,
+  PROFILE_FIELDS,
+  type SessionEvent,
+  type TextField,
+} from "../schema/user_event.ts";
 import {
   makePart,
   type OccurrenceColumns,
-  PAGE_FIELDS,
   type Part,
   type PartCounts,
-  PROFILE_FIELDS,
   readParts,
 } from "./checkpoint_part.ts";
 import {

@@ -7,6 +7,7 @@
  *     then each array of SECTIONS, in its order, little-endian, from the next multiple of 8 on
  */
 import { invariant } from "../schema/errors.ts";
+import { PAGE_FIELDS, PROFILE_FIELDS } from "../schema/user_event.ts";
 
 /** The columns. An id of a string counts from 1: 0 is none; those of profiles and pages count from 0. */
 export interface OccurrenceColumns {
@@ -45,21 +46,6 @@ export interface OccurrenceColumns {
   readonly stringEnds: Uint32Array;
   readonly stringBytes: Uint8Array;
 }
-
-/** What is mostly the same in all events of a session. */
-export const PROFILE_FIELDS = [
-  "brand",
-  "country",
-  "city",
-  "device_type",
-  "device_os",
-  "browser",
-  "subscription_tier",
-  "user_segment",
-] as const;
-
-/** What an event is about. */
-export const PAGE_FIELDS = ["page_title", "page_url", "article_id", "category"] as const;
 
 /** How many there are of each: what the lengths of all columns follow from. */
 export interface PartCounts {

@@ -6,6 +6,7 @@ import {
   DEAD_LETTER_KINDS,
   type EpochRecord,
   SEMANTICS_VERSION,
+  semanticsOf,
 } from "../schema/epoch.ts";
 import { REVISION_KINDS, SESSION_KINDS, sessionColumnIndex } from "../schema/session.ts";
 import { allRows, takeRows } from "../schema/take_rows.ts";
@@ -13,7 +14,6 @@ import type { DeadLetterReason } from "../schema/user_event.ts";
 import type { PartitionAdvance, StagedFile } from "../sinks/sink.ts";
 import type { Epoch } from "./epoch_state.ts";
 import type { CommittedCounts } from "./meter.ts";
-import { semanticsOf } from "./session_actor.ts";
 
 /**
  * The epoch's rows, sorted by partition and first offset: the same rows in the same order for any number of shards.

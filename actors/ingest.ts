@@ -4,7 +4,7 @@
  * stands at one well-defined position of every partition. Partitions come and go with what polls say.
  */
 import type { Config } from "../schema/config.ts";
-import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
+import { type PartitionBarrier, semanticsOf, type SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant, SourceError } from "../schema/errors.ts";
 import type { IngestStats } from "../schema/pipeline_stats.ts";
 import type { PartitionRange, Poll, RecordBatch, Source } from "../sources/source.ts";
@@ -15,7 +15,6 @@ import type { Assignment, IngestCommand, IngestReport, PartitionStart, RunMode }
 import { probeKeys } from "./key_probe.ts";
 import { markOf, noteNewest, type Reading, requireSameTopic } from "./reading.ts";
 import { splitByShard } from "./route.ts";
-import { semanticsOf } from "./session_actor.ts";
 
 /** The longest wait for records before commands are looked at again. */
 const POLL_WAIT_MS = 50;
@@ -305,8 +304,8 @@ export class Ingest {
     const { source, notice, mailboxes, mode } = this.deps;
     const holds = ({ partition, assignment }: Assignment) => this.#assignments.get(partition) === assignment;
     for (const partition of this.#readings.keys()) source.pause(partition);
+    await Promise.all(partitions.filter(holds).map((start) => requireSameTopic(source, start, notice)));
     for (const start of partitions.filter(holds)) {
-      await requireSameTopic(source, start, notice);
       if (holds(start)) await this.#replay(start);
       source.pause(start.partition);
     }

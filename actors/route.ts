@@ -1,9 +1,21 @@
 /** Splitting a batch of records by shard: bytes are copied once, never parsed. PURE. */
-import { KEY_IS_NULL, keyAt, type RecordBatch, VALUE_IS_NULL, valueAt } from "../sources/source.ts";
-import { shardOf } from "./shard.ts";
+import { KEY_IS_NULL, type RecordBatch, VALUE_IS_NULL } from "../sources/source.ts";
+import { routingHash, shardOf } from "./shard.ts";
+
+/** Shorter keys are copied byte by byte: a call would take longer. */
+const CALL_BYTES_MIN = 64;
+
+/** A part that is being filled. */
+interface Part {
+  count: number;
+  keyBytes: number;
+  valueBytes: number;
+  batch: RecordBatch | null;
+}
 
 /**
- * The records `start` ≤ i < `end` of a batch, by the shard of their key, each part in the batch's order.
+ * The records `start` ≤ i < `end` of a batch, by the shard of their key, each part in the batch's order and in buffers of
+ * its own.
  *
  * @returns one entry per shard; null for a shard that gets none
  */
@@ -13,42 +25,77 @@ export function splitByShard(
   end: number,
   shards: number,
 ): readonly (RecordBatch | null)[] {
-  const members: number[][] = Array.from({ length: shards }, () => []);
-  for (let i = start; i < end; i++) members[shardOf(keyAt(batch, i), shards)]!.push(i);
-  return members.map((indexes) => indexes.length === 0 ? null : pick(batch, indexes));
+  const { keys, keyEnds, valueEnds, nulls } = batch;
+  const parts = Array.from(
+    { length: shards },
+    (): Part => ({ count: 0, keyBytes: 0, valueBytes: 0, batch: null }),
+  );
+  const shardOfRecord = new Uint8Array(end - start);
+  let keyStart = start === 0 ? 0 : keyEnds[start - 1]!;
+  let valueStart = start === 0 ? 0 : valueEnds[start - 1]!;
+  for (let i = start; i < end; i++) {
+    const [keyEnd, valueEnd] = [keyEnds[i]!, valueEnds[i]!];
+    const shard = nulls[i]! & KEY_IS_NULL
+      ? shardOf(null, shards)
+      : routingHash(keys, keyStart, keyEnd) % shards;
+    shardOfRecord[i - start] = shard;
+    const part = parts[shard]!;
+    part.count++;
+    part.keyBytes += keyEnd - keyStart;
+    part.valueBytes += valueEnd - valueStart;
+    keyStart = keyEnd;
+    valueStart = valueEnd;
+  }
+  for (const part of parts) if (part.count > 0) part.batch = emptyBatch(batch, part);
+  fill(batch, start, end, shardOfRecord, parts);
+  return parts.map((part) => part.batch);
 }
 
-/** The records at `indexes`, as a batch of their own with buffers of their own. */
-export function pick(batch: RecordBatch, indexes: readonly number[]): RecordBatch {
-  const count = indexes.length;
-  const picked = {
-    partition: batch.partition,
+function emptyBatch({ partition }: RecordBatch, { count, keyBytes, valueBytes }: Part): RecordBatch {
+  return {
+    partition,
     count,
     offsets: new Float64Array(count),
     timestamps: new Float64Array(count),
+    keys: new Uint8Array(keyBytes),
+    keyEnds: new Uint32Array(count),
+    values: new Uint8Array(valueBytes),
+    valueEnds: new Uint32Array(count),
     nulls: new Uint8Array(count),
-    ...join(indexes.map((i) => keyAt(batch, i)), "keys", "keyEnds"),
-    ...join(indexes.map((i) => valueAt(batch, i)), "values", "valueEnds"),
-    nextOffset: batch.offsets[indexes[count - 1]!]! + 1,
+    nextOffset: 0,
   };
-  indexes.forEach((index, i) => {
-    picked.offsets[i] = batch.offsets[index]!;
-    picked.timestamps[i] = batch.timestamps[index]!;
-    picked.nulls[i] = batch.nulls[index]! & (KEY_IS_NULL | VALUE_IS_NULL);
-  });
-  return picked;
 }
 
-/** Joins byte strings, null like empty, into one array with the end of each. */
-function join<B extends string, E extends string>(
-  parts: readonly (Uint8Array | null)[],
-  bytesName: B,
-  endsName: E,
-): Record<B, Uint8Array> & Record<E, Uint32Array> {
-  const ends = new Uint32Array(parts.length);
-  let length = 0;
-  parts.forEach((part, i) => ends[i] = length += part?.length ?? 0);
-  const bytes = new Uint8Array(length);
-  parts.forEach((part, i) => part !== null && bytes.set(part, ends[i]! - part.length));
-  return { [bytesName]: bytes, [endsName]: ends } as Record<B, Uint8Array> & Record<E, Uint32Array>;
+/** Copies each record behind those that its part has; the parts' counts count up again. */
+function fill(
+  from: RecordBatch,
+  start: number,
+  end: number,
+  shardOfRecord: Uint8Array,
+  parts: readonly Part[],
+): void {
+  const { keys, keyEnds, values, valueEnds, offsets, timestamps, nulls } = from;
+  for (const part of parts) part.count = part.keyBytes = part.valueBytes = 0;
+  let keyStart = start === 0 ? 0 : keyEnds[start - 1]!;
+  let valueStart = start === 0 ? 0 : valueEnds[start - 1]!;
+  for (let i = start; i < end; i++) {
+    const part = parts[shardOfRecord[i - start]!]!;
+    const to = part.batch as RecordBatch & { nextOffset: number };
+    const [keyEnd, valueEnd] = [keyEnds[i]!, valueEnds[i]!];
+    if (keyEnd - keyStart < CALL_BYTES_MIN) {
+      for (let at = keyStart, k = part.keyBytes; at < keyEnd; at++) to.keys[k++] = keys[at]!;
+    } else {
+      to.keys.set(keys.subarray(keyStart, keyEnd), part.keyBytes);
+    }
+    if (valueEnd > valueStart) to.values.set(values.subarray(valueStart, valueEnd), part.valueBytes);
+    const at = part.count++;
+    to.keyEnds[at] = part.keyBytes += keyEnd - keyStart;
+    to.valueEnds[at] = part.valueBytes += valueEnd - valueStart;
+    to.offsets[at] = offsets[i]!;
+    to.timestamps[at] = timestamps[i]!;
+    to.nulls[at] = nulls[i]! & (KEY_IS_NULL | VALUE_IS_NULL);
+    to.nextOffset = offsets[i]! + 1;
+    keyStart = keyEnd;
+    valueStart = valueEnd;
+  }
 }

@@ -1,27 +1,33 @@
 /**
  * A session actor: one shard of every partition. It takes records in through its mailbox, and at a barrier hands the
- * finished sessions to the coordinator as columns. All rules are `sessionizer.ts`'s; this is its shell.
+ * finished sessions to the coordinator as columns. What it knows of sessions is behind `sessions.ts`; this is the shell.
  */
 import { ColumnBatchBuilder } from "../schema/column_batch.ts";
-import { DEAD_LETTER_KINDS, type PartitionBarrier, type SessionSemantics } from "../schema/epoch.ts";
-import { assertNever, invariant } from "../schema/errors.ts";
+import type { Config } from "../schema/config.ts";
+import { DEAD_LETTER_KINDS, type PartitionBarrier } from "../schema/epoch.ts";
+import { assertNever } from "../schema/errors.ts";
 import type { OpenSession, OpenSessionQuery } from "../schema/open_session.ts";
 import type { SessionActorStats } from "../schema/pipeline_stats.ts";
-import { encodeOccurrences, restoreOccurrences } from "./checkpoint.ts";
-import { inspectSessions } from "./inspect.ts";
-import type { SealedPartition, ShardMessage, ShardReport } from "./protocol.ts";
-import {
-  acceptBatch,
-  emptyPartition,
-  type PartitionSeal,
-  type PartitionState,
-  sealPartition,
-} from "./sessionizer.ts";
-import { revisionRows, sessionRows } from "./session_rows.ts";
+import { FastSessions } from "./fast_sessions.ts";
+import { PlainSessions } from "./plain_sessions.ts";
+import type { ShardMessage, ShardReport } from "./protocol.ts";
+import type { DeadLetter } from "./sessionizer.ts";
+import type { ShardPlace, ShardSessions } from "./sessions.ts";
+
+/** The sessions of a shard as the setting says. */
+export function openSessions(kind: Config["sessionizer"], place: ShardPlace): ShardSessions {
+  switch (kind) {
+    case "fast":
+      return new FastSessions(place);
+    case "plain":
+      return new PlainSessions(place);
+    default:
+      return assertNever(kind);
+  }
+}
 
 /** One shard's state, and the messages that change it. */
 export class SessionActor {
-  readonly #partitions = new Map<number, PartitionState>();
   /** Taken in since the start: their mean size stands for that of the events held. */
   readonly #taken = { records: 0, bytes: 0 };
 
@@ -31,7 +37,7 @@ export class SessionActor {
    */
   constructor(
     private readonly shard: number,
-    private readonly shards: number,
+    private readonly sessions: ShardSessions,
     private readonly topic: string,
     private readonly report: (report: ShardReport) => void,
   ) {}
@@ -42,25 +48,24 @@ export class SessionActor {
       case "records":
         this.#taken.records += message.batch.count;
         this.#taken.bytes += message.batch.values.byteLength;
-        return acceptBatch(this.#state(message.batch.partition), message.batch);
+        return this.sessions.accept(message.batch);
       case "restore":
-        return this.#restore(message);
+        return this.sessions.restore(message);
       case "replayed":
         return this.#replayed(message.barrier, message.verify);
       case "semantics":
-        this.#state(message.partition).semantics = message.semantics;
-        return;
+        return this.sessions.setSemantics(message.partition, message.semantics);
       case "live":
         return this.report({
           type: "restored",
           shard: this.shard,
-          partitions: message.partitions.map((assigned) => {
-            const { latestEventTime, openSessions, pending } = this.#state(assigned.partition);
-            return { ...assigned, latestEventTime, openSessions, pendingRevisions: pending.size };
-          }),
+          partitions: message.partitions.map((assigned) => ({
+            ...assigned,
+            ...this.sessions.summary(assigned.partition),
+          })),
         });
       case "drop":
-        return message.partitions.forEach((partition) => this.#partitions.delete(partition));
+        return this.sessions.drop(message.partitions);
       case "barrier":
         return this.#seal(message.epoch, message.barriers, message.snapshots);
       default:
@@ -71,85 +76,43 @@ export class SessionActor {
   /** What the shard holds at present. */
   get stats(): SessionActorStats {
     const { records, bytes } = this.#taken;
-    let [openSessions, heldEvents] = [0, 0];
-    for (const state of this.#partitions.values()) {
-      openSessions += state.openSessions;
-      heldEvents += state.held;
-    }
+    const { openSessions, heldEvents } = this.sessions;
     const heldBytes = records === 0 ? null : Math.round(heldEvents * bytes / records);
     return { actor: "session", shard: this.shard, openSessions, heldEvents, heldBytes };
   }
 
   /** The shard's open sessions that `query` means. */
   inspect(query: OpenSessionQuery): OpenSession[] {
-    return inspectSessions(this.#partitions.values(), this.shard, query);
-  }
-
-  #state(partition: number): PartitionState {
-    const state = this.#partitions.get(partition);
-    invariant(state !== undefined, `partition ${partition} is restored before anything else is posted of it`);
-    return state;
-  }
-
-  #restore(message: Extract<ShardMessage, { type: "restore" }>): void {
-    const state = emptyPartition(message.partition, message.semantics);
-    state.latestEventTime = message.latestEventTime;
-    state.watermark = message.watermark;
-    restoreOccurrences(state, message.occurrences, (keyHash) => keyHash % this.shards === this.shard);
-    this.#partitions.set(message.partition, state);
+    return this.sessions.inspect(query);
   }
 
   #replayed(barrier: PartitionBarrier, verify: boolean): void {
+    if (!verify) return this.sessions.replay(barrier);
     const { partition, number: barrierNumber } = barrier;
-    const seal = sealPartition(this.#state(partition), barrier);
-    if (!verify) return;
-    const [rows, revisions] = [sessionRows([seal]).finish(), revisionRows([seal]).finish()];
+    const { rows, revisions } = this.sessions.seal([barrier]);
     this.report({ type: "remade", shard: this.shard, partition, barrierNumber, rows, revisions });
   }
 
   #seal(epoch: number, barriers: readonly PartitionBarrier[], snapshots: readonly number[]): void {
-    const seals = barriers.map((barrier) => sealPartition(this.#state(barrier.partition), barrier));
+    const { deadLetters, ...seal } = this.sessions.seal(barriers);
     this.report({
       type: "sealed",
       shard: this.shard,
       epoch,
-      rows: sessionRows(seals).finish(),
-      revisions: revisionRows(seals).finish(),
-      deadLetters: this.#deadLetters(epoch, seals),
-      closingTimes: Float64Array.from(seals.flatMap(({ closingTimes }) => closingTimes)),
-      partitions: seals.map(({ barrier, counts, latestEventTime }): SealedPartition => ({
-        partition: barrier.partition,
-        counts,
-        latestEventTime,
-      })),
+      ...seal,
+      deadLetters: this.#deadLetters(epoch, deadLetters),
       snapshots: snapshots.map((partition) => ({
         partition,
-        occurrences: encodeOccurrences(this.#state(partition)),
+        occurrences: this.sessions.snapshot(partition),
       })),
     });
   }
 
-  #deadLetters(epoch: number, seals: readonly PartitionSeal[]) {
+  #deadLetters(epoch: number, letters: readonly DeadLetter[]) {
     const builder = new ColumnBatchBuilder(DEAD_LETTER_KINDS);
-    for (const letter of seals.flatMap(({ deadLetters }) => deadLetters)) {
-      const { partition, offset, timestamp, reason, detail, key, value } = letter;
+    for (const { partition, offset, timestamp, reason, detail, key, value } of letters) {
       builder.push([this.topic, partition, offset, timestamp, reason, detail, key, value, epoch]);
     }
     return builder.finish();
   }
-}
-
-/** The settings of {@linkcode SessionSemantics}, from the configuration. */
-export function semanticsOf(config: SessionSemantics): SessionSemantics {
-  const { sessionTimeoutMs, watermarkDelayMs, allowedLatenessMs, maxSessionDurationMs } = config;
-  const { maxSessionEvents, maxClockSkewMs, keyCheck } = config;
-  return {
-    sessionTimeoutMs,
-    watermarkDelayMs,
-    allowedLatenessMs,
-    maxSessionDurationMs,
-    maxSessionEvents,
-    maxClockSkewMs,
-    keyCheck,
-  };
 }

@@ -10,6 +10,7 @@ import { textHash64 } from "../schema/hash64.ts";
 import type { CloseReason } from "../schema/session.ts";
 import { type AcceptedEvent, parseEvent, type Rejected, type SessionEvent } from "../schema/user_event.ts";
 import { keyAt, type RecordBatch, valueAt } from "../sources/source.ts";
+import { capped, clockSkew, KEY_MISMATCH, NO_KEY, tooLate } from "./rejections.ts";
 
 /** An accepted event with its place in the log. */
 export interface StoredEvent {
@@ -157,20 +158,12 @@ function checkRecord(
   timestamp: number,
   semantics: SessionSemantics,
 ): Rejected | null {
-  if (key === null) {
-    return { reason: "no_key", detail: "The record has no key: its key must be the session_id." };
-  }
+  if (key === null) return NO_KEY;
   if (semantics.keyCheck === "session_id" && !sameBytes(key, encoder.encode(event.sessionId))) {
-    return { reason: "key_mismatch", detail: "The record's key is not the event's session_id." };
+    return KEY_MISMATCH;
   }
-  if (event.time > timestamp + semantics.maxClockSkewMs) {
-    const ahead = event.time - timestamp;
-    return {
-      reason: "clock_skew",
-      detail:
-        `Event times may be at most ${semantics.maxClockSkewMs} ms ahead of the broker: this is ${ahead} ms.`,
-    };
-  }
+  const ahead = event.time - timestamp;
+  if (event.time > timestamp + semantics.maxClockSkewMs) return clockSkew(ahead, semantics);
   return null;
 }
 
@@ -205,27 +198,19 @@ function acceptEvent(
       noteTime(state, event.time);
       return null;
     }
-    const capped = passesCap(found, event.time, semantics);
+    const cap = passesCap(found, event.time, semantics);
     if (found.closed === null) {
-      if (capped === null) return join(state, found, event, place);
+      if (cap === null) return join(state, found, event, place);
       close(state, found, "cap");
       return open(state, event, key, place);
     }
-    if (capped === "events") {
-      return {
-        reason: "cap",
-        detail: `Its session ended with ${found.events.length} events, the most one may have.`,
-      };
-    }
-    if (capped === null) return join(state, found, event, place);
+    if (cap === "events") return capped(found.events.length);
+    if (cap === null) return join(state, found, event, place);
   }
   const { watermark } = state;
   if (
     watermark !== null && event.time + semantics.sessionTimeoutMs + semantics.allowedLatenessMs < watermark
-  ) {
-    const behind = watermark - event.time;
-    return { reason: "too_late", detail: `It arrived ${behind} ms behind its partition's watermark.` };
-  }
+  ) return tooLate(watermark - event.time);
   return open(state, event, key, place);
 }
 
@@ -240,11 +225,17 @@ function belongsTo(candidates: readonly Occurrence[], time: number, timeout: num
     const byGap = candidate.closed === null || candidate.closed === "timeout" || candidate.closed === "idle";
     if (time < candidate.start - timeout || time > candidate.end + (byGap ? timeout : 0)) continue;
     const distance = Math.max(candidate.start - time, time - candidate.end, 0);
-    const nearer = distance < bestDistance ||
-      (distance === bestDistance && best?.closed !== null && candidate.closed === null);
-    if (nearer) [best, bestDistance] = [candidate, distance]; // candidates are in the order of first offset
+    const goesBefore = best === null || distance < bestDistance ||
+      (distance === bestDistance && precedes(candidate, best));
+    if (goesBefore) [best, bestDistance] = [candidate, distance];
   }
   return best;
+}
+
+/** At equal distance: an open one goes first, then the one that was opened first. */
+function precedes(a: Occurrence, b: Occurrence): boolean {
+  if ((a.closed === null) !== (b.closed === null)) return a.closed === null;
+  return a.firstOffset < b.firstOffset;
 }
 
 /** Which cap the occurrence would pass with an event at `time`. */

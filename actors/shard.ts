@@ -4,22 +4,22 @@
 const SEED = 0x5e551047;
 
 /**
- * MurmurHash3's 32-bit variant (Austin Appleby, public domain reference), over bytes.
+ * MurmurHash3's 32-bit variant (Austin Appleby, public domain reference), over the bytes `start` ≤ i < `end`.
  *
  * @returns an unsigned 32-bit integer
  */
-export function murmur3(bytes: Uint8Array, seed: number): number {
+export function murmur3(bytes: Uint8Array, seed: number, start = 0, end = bytes.length): number {
   let hash = seed | 0;
-  const blocksEnd = bytes.length & ~3;
-  for (let i = 0; i < blocksEnd; i += 4) {
+  const blocksEnd = start + (end - start & ~3);
+  for (let i = start; i < blocksEnd; i += 4) {
     const block = bytes[i]! | bytes[i + 1]! << 8 | bytes[i + 2]! << 16 | bytes[i + 3]! << 24;
     hash ^= scramble(block);
     hash = Math.imul(hash << 13 | hash >>> 19, 5) + 0xe6546b64 | 0;
   }
   let tail = 0;
-  for (let i = bytes.length - 1; i >= blocksEnd; i--) tail = tail << 8 | bytes[i]!;
+  for (let i = end - 1; i >= blocksEnd; i--) tail = tail << 8 | bytes[i]!;
   hash ^= scramble(tail);
-  hash ^= bytes.length;
+  hash ^= end - start;
   hash = Math.imul(hash ^ hash >>> 16, 0x85ebca6b);
   hash = Math.imul(hash ^ hash >>> 13, 0xc2b2ae35);
   return (hash ^ hash >>> 16) >>> 0;
@@ -30,9 +30,9 @@ function scramble(block: number): number {
   return Math.imul(mixed << 15 | mixed >>> 17, 0x1b873593);
 }
 
-/** What decides a key's shard for every number of shards; checkpoints hold it. */
-export function routingHash(key: Uint8Array): number {
-  return murmur3(key, SEED);
+/** What decides the shard of the key in `key[start … end]` for every number of shards; checkpoints hold it. */
+export function routingHash(key: Uint8Array, start = 0, end = key.length): number {
+  return murmur3(key, SEED, start, end);
 }
 
 /** The shard of a record's key, 0 ≤ shard < `shards`; records without a key go to shard 0. */

@@ -4,10 +4,10 @@
  * `--profile` adds the functions that each stage spends its time in.
  */
 import { cpuUsage } from "node:process";
-import { encodeOccurrences, restoreOccurrences } from "../actors/checkpoint.ts";
+import { FastSessions } from "../actors/fast_sessions.ts";
+import { PlainSessions } from "../actors/plain_sessions.ts";
 import { splitByShard } from "../actors/route.ts";
-import { acceptBatch, emptyPartition, type PartitionState, sealPartition } from "../actors/sessionizer.ts";
-import { sessionRows } from "../actors/session_rows.ts";
+import type { ShardSessions } from "../actors/sessions.ts";
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
 import { SESSION_COLUMNS } from "../schema/session.ts";
@@ -25,6 +25,10 @@ const RECORDS_PER_BATCH = 4_096;
 const SHARDS = 2;
 const ROUNDS = 3;
 const PROFILE_LINES = 12;
+/** Events of a session that stays open. */
+const OPEN_EVENTS = 15;
+/** Simulated events that the open sessions' are made of. */
+const TEMPLATES = 20_000;
 const MINUTE = 60_000;
 /** The simulated day ends here: 2026-01-05T12:00Z. */
 const END_MS = Date.UTC(2026, 0, 5, 12);
@@ -72,6 +76,50 @@ function simulate(events: number): RecordBatch[] {
   return batches;
 }
 
+/** Sessions that are all open, of 15 events each, which come in turns. */
+function openEvents(events: number): RecordBatch[] {
+  const batches = simulate(Math.min(events, TEMPLATES));
+  const encoder = new TextEncoder();
+  const decoder = new TextDecoder();
+  const templates = batches.flatMap((batch) =>
+    Array.from({ length: batch.count }, (_, i) => JSON.parse(decoder.decode(valueAt(batch, i)!)))
+  ).filter(({ event_type }) => event_type !== "session_end");
+  const sessions = Math.max(1, Math.floor(events / OPEN_EVENTS));
+  const open: RecordBatch[] = [];
+  for (let turn = 0; turn < OPEN_EVENTS; turn++) {
+    for (let first = 0; first < sessions; first += RECORDS_PER_BATCH) {
+      const length = Math.min(RECORDS_PER_BATCH, sessions - first);
+      const records = Array.from({ length }, (_, i): ProducedRecord => {
+        const session = first + i;
+        const session_id = `00000000-0000-4000-8000-${session.toString(16).padStart(12, "0")}`;
+        const event_id = `00000000-0000-4000-9000-${
+          (turn * sessions + session).toString(16).padStart(12, "0")
+        }`;
+        const reader = templates[session % templates.length];
+        const { page_title, page_url, article_id, category, event_type } =
+          templates[(session * OPEN_EVENTS + turn) % templates.length];
+        const event = {
+          ...reader,
+          event_id,
+          session_id,
+          event_type,
+          page_title,
+          page_url,
+          article_id,
+          category,
+        };
+        const timestamp = new Date(END_MS - OPEN_EVENTS * 10_000 + turn * 10_000).toISOString();
+        return {
+          key: encoder.encode(session_id),
+          value: encoder.encode(JSON.stringify({ ...event, timestamp })),
+        };
+      });
+      open.push(recordBatchOf(0, turn * sessions + first, END_MS, records));
+    }
+  }
+  return open;
+}
+
 interface Stage {
   readonly name: string;
   readonly unit: "event" | "session";
@@ -93,14 +141,27 @@ function measure({ work, count }: Stage): number {
   return rounds.sort((a, b) => a - b)[ROUNDS >> 1]!;
 }
 
-function stateOf(batches: readonly RecordBatch[]): PartitionState {
-  const state = emptyPartition(0, SEMANTICS);
-  for (const batch of batches) acceptBatch(state, batch);
-  return state;
+const PLACE = { shard: 0, shards: 1 };
+const IMPLEMENTATIONS = [["fast", FastSessions], ["plain", PlainSessions]] as const;
+
+/** Sessions of one partition, with a snapshot's or none. */
+function begin<S extends ShardSessions>(
+  Sessions: new (place: typeof PLACE) => S,
+  occurrences: Uint8Array = new Uint8Array(0),
+): S {
+  const sessions = new Sessions(PLACE);
+  const [latestEventTime, watermark] = [null, null];
+  sessions.restore({ partition: 0, occurrences, latestEventTime, watermark, semantics: SEMANTICS });
+  return sessions;
 }
 
-function rowsOf(batches: readonly RecordBatch[]): ColumnBatch {
-  return sessionRows([sealPartition(stateOf(batches), { ...BARRIER, closeOpen: true })]).finish();
+function accepted<S extends ShardSessions>(
+  Sessions: new (place: typeof PLACE) => S,
+  batches: readonly RecordBatch[],
+): S {
+  const sessions = begin(Sessions);
+  for (const batch of batches) sessions.accept(batch);
+  return sessions;
 }
 
 function perEvent(batches: readonly RecordBatch[], events: number): Stage[] {
@@ -114,32 +175,52 @@ function perEvent(batches: readonly RecordBatch[], events: number): Stage[] {
     { name: `route to ${SHARDS} shards`, unit, count, work: route },
     { name: "ceiling: UTF-8 + JSON.parse", unit, count, work: each((v) => JSON.parse(decoder.decode(v))) },
     { name: "parse and validate", unit, count, work: each(parseEvent) },
-    { name: "accept (parse, validate, sessionize)", unit, count, work: () => void stateOf(batches) },
+    ...IMPLEMENTATIONS.map(([name, Sessions]) => ({
+      name: `accept, ${name}`,
+      unit,
+      count,
+      work: () => void accepted<ShardSessions>(Sessions, batches),
+    })),
   ];
 }
 
 function perSession(batches: readonly RecordBatch[], rows: ColumnBatch): Stage[] {
-  const seal = sealPartition(stateOf(batches), { ...BARRIER, closeOpen: true });
   const table = toArrow(SESSION_COLUMNS, rows);
   const [unit, count] = ["session", rows.rows] as const;
+  // A seal empties the state, so each round has one of its own.
+  const seals = IMPLEMENTATIONS.map(([name, Sessions]): Stage => {
+    const states = Array.from({ length: ROUNDS + 1 }, () => accepted<ShardSessions>(Sessions, batches));
+    const work = () => void states.pop()!.seal([{ ...BARRIER, closeOpen: true }]);
+    return { name: `seal to columns, ${name}`, unit, count, work };
+  });
   return [
-    { name: "rows to columns", unit, count, work: () => void sessionRows([seal]).finish() },
+    ...seals,
     { name: "columns to Arrow", unit, count, work: () => void toArrow(SESSION_COLUMNS, rows) },
     { name: "ceiling: Arrow to Parquet", unit, count, work: () => void encodeParquet(table) },
     { name: "columns to Parquet", unit, count, work: () => void encodeSessions(rows) },
   ];
 }
 
-function checkpoints(batches: readonly RecordBatch[], sessions: number): Stage[] {
-  const state = stateOf(batches);
-  sealPartition(state, BARRIER);
-  const bytes = encodeOccurrences(state);
-  const restore = () => restoreOccurrences(emptyPartition(0, SEMANTICS), bytes, () => true);
-  const [unit, count] = ["session", sessions] as const;
-  return [
-    { name: "checkpoint encode", unit, count, work: () => void encodeOccurrences(state) },
-    { name: "checkpoint decode", unit, count, work: restore },
-  ];
+function checkpoints(batches: readonly RecordBatch[]): Stage[] {
+  const memory = accepted(FastSessions, batches);
+  memory.seal([BARRIER]);
+  const perSession = memory.byteLength / memory.openSessions;
+  console.log(`${"memory of an open session, fast".padEnd(40)}${perSession.toFixed(0).padStart(10)} bytes`);
+  return IMPLEMENTATIONS.flatMap(([name, Sessions]): Stage[] => {
+    const sessions = accepted<ShardSessions>(Sessions, batches);
+    sessions.seal([BARRIER]);
+    const bytes = sessions.snapshot(0);
+    const [unit, count] = ["session", sessions.openSessions] as const;
+    return [
+      { name: `checkpoint encode, ${name}`, unit, count, work: () => void sessions.snapshot(0) },
+      {
+        name: `checkpoint decode, ${name}`,
+        unit,
+        count,
+        work: () => void begin<ShardSessions>(Sessions, bytes),
+      },
+    ];
+  });
 }
 
 async function report(stage: Stage, profiled: boolean): Promise<void> {
@@ -158,12 +239,12 @@ if (!Number.isInteger(events) || events < 1) {
 }
 const batches = simulate(events);
 const bytes = batches.reduce((sum, { values }) => sum + values.length, 0);
-const rows = rowsOf(batches);
+const { rows } = accepted(FastSessions, batches).seal([{ ...BARRIER, closeOpen: true }]);
 console.log(
   `${events} events of ${Math.round(bytes / events)} bytes in ${rows.rows} sessions; median of ${ROUNDS}`,
 );
 for (
-  const stages of [perEvent(batches, events), perSession(batches, rows), checkpoints(batches, rows.rows)]
+  const stages of [perEvent(batches, events), perSession(batches, rows), checkpoints(openEvents(events))]
 ) {
   for (const stage of stages) await report(stage, profiled);
 }

@@ -94,6 +94,21 @@ export interface SessionSemantics {
   readonly keyCheck: "session_id" | "trust";
 }
 
+/** The settings of {@linkcode SessionSemantics}, from the configuration. */
+export function semanticsOf(config: SessionSemantics): SessionSemantics {
+  const { sessionTimeoutMs, watermarkDelayMs, allowedLatenessMs, maxSessionDurationMs } = config;
+  const { maxSessionEvents, maxClockSkewMs, keyCheck } = config;
+  return {
+    sessionTimeoutMs,
+    watermarkDelayMs,
+    allowedLatenessMs,
+    maxSessionDurationMs,
+    maxSessionEvents,
+    maxClockSkewMs,
+    keyCheck,
+  };
+}
+
 /** A dead letter's file columns, in order. */
 export const DEAD_LETTER_COLUMNS = [
   { name: "topic", kind: "utf8", nullable: false },

@@ -11,21 +11,21 @@ import { invariant } from "./errors.ts";
 const [C1, C2, C3, C4] = [0x239b961b, 0xab0e9789, 0x38b34ae5, 0xa1e38b93];
 
 /**
- * Hashes the bytes `start` ≤ i < `end`.
+ * Hashes the bytes `start` ≤ i < `end` of a view.
  *
  * @param out gets the lower 32 bits at 0, the upper at 1
  */
-export function hash64(bytes: Uint8Array, start: number, end: number, out: Uint32Array): void {
+export function hash64(bytes: DataView, start: number, end: number, out: Uint32Array): void {
   let [h1, h2, h3, h4] = [0, 0, 0, 0];
   let at = start;
   for (; at + 16 <= end; at += 16) {
-    h1 ^= scramble1(word(bytes, at));
+    h1 ^= scramble1(bytes.getInt32(at, true));
     h1 = Math.imul((h1 << 19 | h1 >>> 13) + h2, 5) + 0x561ccd1b | 0;
-    h2 ^= scramble2(word(bytes, at + 4));
+    h2 ^= scramble2(bytes.getInt32(at + 4, true));
     h2 = Math.imul((h2 << 17 | h2 >>> 15) + h3, 5) + 0x0bcaa747 | 0;
-    h3 ^= scramble3(word(bytes, at + 8));
+    h3 ^= scramble3(bytes.getInt32(at + 8, true));
     h3 = Math.imul((h3 << 15 | h3 >>> 17) + h4, 5) + 0x96cd1c35 | 0;
-    h4 ^= scramble4(word(bytes, at + 12));
+    h4 ^= scramble4(bytes.getInt32(at + 12, true));
     h4 = Math.imul((h4 << 13 | h4 >>> 19) + h1, 5) + 0x32ac3b17 | 0;
   }
   // Of the last, incomplete block, what is missing is zero, and a zero changes nothing.
@@ -53,7 +53,7 @@ const lanes = new Uint32Array(2);
 export function textHash64(text: string): bigint {
   invariant(text.isWellFormed(), "a text that is hashed has no lone surrogate");
   const bytes = encoder.encode(text);
-  hash64(bytes, 0, bytes.length, lanes);
+  hash64(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), 0, bytes.length, lanes);
   return joinLanes(lanes[0]!, lanes[1]!);
 }
 
@@ -62,13 +62,9 @@ export function joinLanes(low: number, high: number): bigint {
   return BigInt(high) << 32n | BigInt(low);
 }
 
-function word(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24;
-}
-
-function partialWord(bytes: Uint8Array, at: number, end: number): number {
+function partialWord(bytes: DataView, at: number, end: number): number {
   let value = 0;
-  for (let i = Math.min(at + 4, end) - 1; i >= at; i--) value = value << 8 | bytes[i]!;
+  for (let i = Math.min(at + 4, end) - 1; i >= at; i--) value = value << 8 | bytes.getUint8(i);
   return value;
 }
 

@@ -71,6 +71,15 @@ export const SETTINGS = {
       maximum: SESSION_ACTORS_MAX,
     },
   ),
+  sessionizer: choice(
+    {
+      env: "SESSIONIZER",
+      group: PIPELINE,
+      doc: "plain: the reference; fast: quicker and smaller, not proven yet",
+    },
+    "plain",
+    ["fast", "plain"],
+  ),
   epochIntervalMs: duration(
     { env: "EPOCH_INTERVAL", group: PIPELINE, doc: "time from one epoch's barrier to the next" },
     "10s",

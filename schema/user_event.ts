@@ -56,8 +56,8 @@ export const UserEventSchema = Type.Object({
 /** An event as producers write it. */
 export type UserEvent = Static<typeof UserEventSchema>;
 
-/** The optional text fields, in the contract's order. */
-export const TEXT_FIELDS = [
+/** The text fields that are mostly the same in all events of a session, in the contract's order. */
+export const PROFILE_FIELDS = [
   "brand",
   "country",
   "city",
@@ -66,11 +66,18 @@ export const TEXT_FIELDS = [
   "browser",
   "subscription_tier",
   "user_segment",
+] as const satisfies readonly (keyof UserEvent)[];
+
+/** The text fields that say what an event is about, in the contract's order. */
+export const PAGE_FIELDS = [
   "page_title",
   "page_url",
   "article_id",
   "category",
 ] as const satisfies readonly (keyof UserEvent)[];
+
+/** The optional text fields, in the contract's order. */
+export const TEXT_FIELDS = [...PROFILE_FIELDS, ...PAGE_FIELDS] as const;
 
 export type TextField = typeof TEXT_FIELDS[number];
 

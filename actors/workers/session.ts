@@ -10,14 +10,15 @@ import type {
   ShardMessage,
   ShardReport,
 } from "../protocol.ts";
-import { SessionActor } from "../session_actor.ts";
+import { openSessions, SessionActor } from "../session_actor.ts";
 import { reportStats } from "../stats_report.ts";
 
 runActor<SessionActorStart, SessionActorCommand>((start, { report: supervise, commands }) => {
   const { config, shard, ingest, coordinator } = start;
   const reports = channel<ShardReport, never>(coordinator);
   const mailbox = channel<Credit, ShardMessage>(ingest);
-  const actor = new SessionActor(shard, config.sessionActors, config.topic, (report) => {
+  const sessions = openSessions(config.sessionizer, { shard, shards: config.sessionActors });
+  const actor = new SessionActor(shard, sessions, config.topic, (report) => {
     switch (report.type) {
       case "restored":
         return reports.send(report);
@@ -25,7 +26,7 @@ runActor<SessionActorStart, SessionActorCommand>((start, { report: supervise, co
         return reports.send(report, transferLists(report.rows, report.revisions));
       case "sealed": {
         const snapshots = report.snapshots.map(({ occurrences }) => occurrences.buffer as ArrayBuffer);
-        const columns = transferLists(report.rows, report.deadLetters);
+        const columns = transferLists(report.rows, report.revisions, report.deadLetters);
         return reports.send(report, [...columns, report.closingTimes.buffer as ArrayBuffer, ...snapshots]);
       }
       default:

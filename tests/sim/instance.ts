@@ -12,7 +12,7 @@ import type {
   ShardMessage,
   ShardReport,
 } from "../../actors/protocol.ts";
-import { SessionActor } from "../../actors/session_actor.ts";
+import { openSessions, SessionActor } from "../../actors/session_actor.ts";
 import type { Config } from "../../schema/config.ts";
 import { messageOf } from "../../schema/errors.ts";
 import type { ActorStats } from "../../schema/pipeline_stats.ts";
@@ -177,12 +177,8 @@ export class Instance implements Party {
     const { config } = this.options;
     const reports = channel<ShardReport, never>(coordinator);
     const mailbox = channel<Credit, ShardMessage>(ingest);
-    const actor = new SessionActor(
-      shard,
-      config.sessionActors,
-      config.topic,
-      (report) => reports.send(report),
-    );
+    const sessions = openSessions(config.sessionizer, { shard, shards: config.sessionActors });
+    const actor = new SessionActor(shard, sessions, config.topic, (report) => reports.send(report));
     mailbox.receive((message) => {
       const bytes = message.type === "records" ? batchBytes(message.batch) : 0;
       actor.handle(message);

@@ -79,9 +79,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "an insert is marked as done before it is made",
     edits: [{
       file: "sinks/warehouse/clickhouse_warehouse.ts",
-      find: "const started = payload === null ? null : await this.#insert(tableId, version, payload);",
+      find: "const started = payload === null ? null : await this.#insert(tableId, version, payload, state);",
       replace: `await this.#followed.markDone(tableId, version, rows, null);
-      const started = payload === null ? null : await this.#insert(tableId, version, payload);`,
+      const started = payload === null ? null : await this.#insert(tableId, version, payload, state);`,
     }],
   },
   {

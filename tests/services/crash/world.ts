@@ -86,7 +86,8 @@ export class World implements AsyncDisposable {
     };
     const truthPaths = { open: `${folder}/open.json`, readers: `${folder}/readers.json` };
     const { config } = resolveConfig({ flags: {}, env });
-    const steady = await SteadyProducer.start(config, open, seed, truthPaths.open);
+    // Another seed than the readers: they would draw the same session ids.
+    const steady = await SteadyProducer.start(config, open, seed + 1, truthPaths.open);
     const flags = { rate, seed, late, duplicates, "out-of-order": outOfOrder, truth: truthPaths.readers };
     const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
     const readers = startProgram(["produce", ...args], { ...env, DATA_DIR: `${folder}/readers` }, "null");
