@@ -56,7 +56,8 @@ export async function runSpark(script: string, args: readonly string[], scratch:
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.extraClassPath": `${jars}/*`,
     // What Java unpacks or notes elsewhere would outlive it.
-    "spark.driver.extraJavaOptions": `-Djava.io.tmpdir=${scratch} -XX:-UsePerfData -XX:TieredStopAtLevel=1`,
+    "spark.driver.extraJavaOptions":
+      `-Djava.io.tmpdir=${scratch} -XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC`,
     "spark.local.dir": scratch,
     "spark.sql.warehouse.dir": `${scratch}/warehouse`,
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -65,6 +66,7 @@ export async function runSpark(script: string, args: readonly string[], scratch:
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
   };
   return await runTool("python3", {
     args: [script, ...args],
