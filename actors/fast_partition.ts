@@ -198,7 +198,7 @@ export class FastPartition {
 
   /** As `belongsTo` of the plain sessionizer: the nearest, then an open one, then the lowest first offset. */
   #belongsTo(first: number, time: number): number {
-    const { start, end, closed, next } = this.table;
+    const { start, end, closed, next, firstOffset } = this.table;
     const timeout = this.semantics.sessionTimeoutMs;
     let best = 0;
     let bestDistance = Infinity;
@@ -208,7 +208,11 @@ export class FastPartition {
       const [from, to] = [start[candidate]!, end[candidate]!];
       if (time < from - timeout || time > to + (byGap ? timeout : 0)) continue;
       const distance = Math.max(from - time, time - to, 0);
-      if (distance < bestDistance || distance === bestDistance && closed[best] !== 0 && reason === 0) {
+      if (distance > bestDistance) continue;
+      const bestIsOpen = closed[best] === 0;
+      const isEarlier = bestIsOpen === (reason === 0) && firstOffset[candidate]! < firstOffset[best]!;
+      // A restored chain is in the order of the snapshot, which reused places.
+      if (distance < bestDistance || reason === 0 && !bestIsOpen || isEarlier) {
         best = candidate;
         bestDistance = distance;
       }

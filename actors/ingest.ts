@@ -304,8 +304,8 @@ export class Ingest {
     const { source, notice, mailboxes, mode } = this.deps;
     const holds = ({ partition, assignment }: Assignment) => this.#assignments.get(partition) === assignment;
     for (const partition of this.#readings.keys()) source.pause(partition);
+    await Promise.all(partitions.filter(holds).map((start) => requireSameTopic(source, start, notice)));
     for (const start of partitions.filter(holds)) {
-      await requireSameTopic(source, start, notice);
       if (holds(start)) await this.#replay(start);
       source.pause(start.partition);
     }

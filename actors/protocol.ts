@@ -197,6 +197,8 @@ export interface PipelineSummary {
 /** Any actor → supervisor. */
 export type ActorReport =
   | { readonly type: "ready" }
+  /** A session actor has processed its first event after the replay of what it started with; epoch milliseconds. */
+  | { readonly type: "processing"; readonly atMs: number }
   | { readonly type: "epoch"; readonly report: EpochReport }
   /** About once a second, and with what an epoch brings: what the actor counts, and that it is alive. */
   | { readonly type: "stats"; readonly stats: ActorStats }

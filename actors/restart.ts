@@ -46,10 +46,10 @@ export async function planRestart(
   }
   const known = partitions.flatMap(({ partition }) => positions.get(partition) ?? []);
   const found = new Map<number, Checkpoint>();
-  for (const { partition, barrierNumber } of known) {
+  await Promise.all(known.map(async ({ partition, barrierNumber }) => {
     const checkpoint = await checkpoints.newest(partition, barrierNumber);
     if (checkpoint !== null) found.set(partition, checkpoint);
-  }
+  }));
   const versions = known.map(({ partition }) => found.get(partition)?.header.deltaVersion ?? -1);
   const since = versions.length === 0 ? [] : await lake.epochsAfter(Math.min(...versions));
   const recent = since.filter(({ version, record }) =>

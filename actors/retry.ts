@@ -4,7 +4,7 @@ import type { Clock } from "./clock.ts";
 
 const BACKOFF_MIN_MS = 100;
 /** With the time between two reports, less than five seconds: so soon the page knows that a sink is back. */
-const BACKOFF_MAX_MS = 2_500;
+export const BACKOFF_MAX_MS = 2_500;
 
 /** Is told of failures that are tried again; `what` tells operations apart. */
 export interface RetryWatcher {

@@ -225,11 +225,17 @@ function belongsTo(candidates: readonly Occurrence[], time: number, timeout: num
     const byGap = candidate.closed === null || candidate.closed === "timeout" || candidate.closed === "idle";
     if (time < candidate.start - timeout || time > candidate.end + (byGap ? timeout : 0)) continue;
     const distance = Math.max(candidate.start - time, time - candidate.end, 0);
-    const nearer = distance < bestDistance ||
-      (distance === bestDistance && best?.closed !== null && candidate.closed === null);
-    if (nearer) [best, bestDistance] = [candidate, distance]; // candidates are in the order of first offset
+    const goesBefore = best === null || distance < bestDistance ||
+      (distance === bestDistance && precedes(candidate, best));
+    if (goesBefore) [best, bestDistance] = [candidate, distance];
   }
   return best;
+}
+
+/** At equal distance: an open one goes first, then the one that was opened first. */
+function precedes(a: Occurrence, b: Occurrence): boolean {
+  if ((a.closed === null) !== (b.closed === null)) return a.closed === null;
+  return a.firstOffset < b.firstOffset;
 }
 
 /** Which cap the occurrence would pass with an event at `time`. */

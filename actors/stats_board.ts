@@ -15,6 +15,7 @@ export class StatsBoard {
   /** By shard. */
   readonly #sessionActors = new Map<number, SessionActorStats>();
   readonly #lastSeen: Map<string, number>;
+  #firstNewEventMs: number | null = null;
 
   /**
    * @param shards session actors, all of which are started now
@@ -46,11 +47,17 @@ export class StatsBoard {
     }
   }
 
+  /** Takes it that a session actor has processed its first new event; the first of them counts. */
+  processing(atMs: number): void {
+    this.#firstNewEventMs ??= atMs;
+  }
+
   get stats(): PipelineStats {
     return {
       ingest: this.#ingest,
       sessionActors: [...this.#sessionActors.values()].sort((a, b) => a.shard - b.shard),
       coordinator: this.#coordinator,
+      firstNewEventMs: this.#firstNewEventMs,
       pulses: [...this.#lastSeen].map(([name, lastSeenMs]) => ({ name, lastSeenMs })),
     };
   }

@@ -180,8 +180,12 @@ class Supervisor implements Pipeline {
     return this.#inspections.inspect(query);
   }
 
-  #tell(message: Extract<ActorReport, { type: "epoch" | "notice" | "stats" | "inspected" }>): void {
+  #tell(
+    message: Extract<ActorReport, { type: "epoch" | "notice" | "processing" | "stats" | "inspected" }>,
+  ): void {
     switch (message.type) {
+      case "processing":
+        return this.#board.processing(message.atMs);
       case "stats":
         return this.#board.take(message.stats);
       case "inspected":
@@ -198,11 +202,11 @@ class Supervisor implements Pipeline {
 
   /** Starts ingest, the session actors and the coordinator, joined by ports. Returns the coordinator. */
   #startActors(
-    { config, untilEnd, closeOpen }: PipelineOptions,
+    { config, untilEnd, closeOpen, verifyReplay }: PipelineOptions,
     warehouse: MessagePort | null,
     receive: (actor: Worker, message: ActorReport) => void,
   ): Worker {
-    const start = { config, mode: { untilEnd, closeOpen } };
+    const start = { config, mode: { untilEnd, closeOpen, verifyReplay } };
     const ingest = this.#spawn("ingest", receive);
     const coordinator = this.#spawn("coordinator", receive);
     const toShards: MessagePort[] = [];

@@ -9,11 +9,11 @@ import {
 } from "../schema/config.ts";
 import { EXIT, UserError } from "../schema/errors.ts";
 import { constraintOf, flagOf, formatSetting, type Setting, type SettingTable } from "../schema/setting.ts";
+import { PRODUCE_SETTINGS } from "../schema/produce_settings.ts";
 import {
   CONFIG_SETTINGS,
   DEV_SETTINGS,
   GROUPS,
-  PRODUCE_SETTINGS,
   QUERY_SETTINGS,
   RUN_SETTINGS,
   SETTINGS,

@@ -12,12 +12,19 @@ import { deadLetterRows } from "./open_query_service.ts";
 /** Nothing is read before one of its functions is called. */
 export function createExplorer(config: Config, client: ClickHouseClient): Explorer {
   const notice = (text: string) => getLogger(["sessionary", "lake"]).warn("{text}", { text });
-  let opened: ReturnType<typeof openLake> | null = null;
-  const lake = async (): Promise<DeltaLake> =>
-    (await (opened ??= openLake(config, { now: systemClock.now, notice }))).lake;
+  let opened: Promise<DeltaLake> | null = null;
+  /** Open, so that each answer reads what was committed since the one before, and not the whole log. */
+  const lake = (): Promise<DeltaLake> => {
+    const opening = opened ??= openLake(config, { now: systemClock.now, notice }).then(async ({ lake }) => {
+      await lake.open();
+      return lake;
+    });
+    opening.catch(() => opened = null);
+    return opening;
+  };
   return {
     analyticsNames: ANALYTICS_NAMES,
-    analytics: (name, range, limit) => analyticsOver(client, name, range, limit),
+    analytics: (name, range, limit, stamp) => analyticsOver(client, name, range, limit, stamp),
     finishedSessions: (filter, limit, before) => finishedSessions(client, filter, limit, before),
     summary: async () => await (await lake()).summary(),
     history: async (limit, before) => await (await lake()).history(limit, before ?? undefined),

@@ -53,6 +53,7 @@ export class PageService {
       watermarks: () => this.#shown?.pipeline.stats().coordinator?.watermarks ?? [],
       inspect: (query) => this.#shown?.pipeline.inspect(query) ?? null,
       explorer: () => this.#shown?.explorer ?? null,
+      stamp: () => this.#stamp(),
       shared: new SharedAnswers(() => clock.monotonic()),
     };
   }
@@ -72,6 +73,12 @@ export class PageService {
   note(level: NoticeRecord["level"], text: string): void {
     this.#notices.unshift({ atMs: this.options.clock.now(), level, text });
     if (this.#notices.length > NOTICES_MAX) this.#notices.pop();
+  }
+
+  #stamp(): string {
+    const coordinator = this.#shown?.pipeline.stats().coordinator;
+    if (!coordinator) return "";
+    return `${coordinator.deltaVersion}-${coordinator.sinks.warehouse.rows}-${coordinator.lagVersions}`;
   }
 
   #status() {

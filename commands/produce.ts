@@ -2,14 +2,14 @@
 import type { ResolvedConfig, ResolvedSettings } from "../schema/config.ts";
 import { UserError } from "../schema/errors.ts";
 import { flagOf } from "../schema/setting.ts";
-import { PRODUCE_SETTINGS } from "../schema/settings.ts";
+import { PRODUCE_SETTINGS } from "../schema/produce_settings.ts";
 import { AccessLogFeed } from "../sources/access_log.ts";
 import type { RecordFeed } from "../sources/feed.ts";
 import { NdjsonFeed } from "../sources/ndjson.ts";
 import { openProducer } from "../sources/open.ts";
 import { produce as produceRecords, type ProduceResult } from "../sources/produce.ts";
 import { SimulatedFeed } from "../sources/simulated_feed.ts";
-import { Simulator, virtualTimeline } from "../sources/simulator.ts";
+import { Simulator, type SimulatorOptions, virtualTimeline } from "../sources/simulator.ts";
 import type { CommandContext } from "./context.ts";
 import { prepareDataDir } from "./data_dir.ts";
 import { startProgress } from "./progress.ts";
@@ -55,7 +55,7 @@ export async function produce(
 
 /** The flags that mean something with one kind of input only. */
 const MODE_FLAGS = {
-  simulated: ["events", "seed", "truth"],
+  simulated: ["events", "seed", "truth", "late", "duplicates", "outOfOrder"],
   ndjson: ["ndjson", "keySeparator"],
   accessLog: ["accessLog", "sessionKey"],
 } as const;
@@ -94,9 +94,13 @@ function openFeed(values: Resolved["values"], context: CommandContext): OpenFeed
   if (values.accessLog !== null) return openAccessLog(values.accessLog, values.sessionKey, context);
   const seed = values.seed ?? randomSeed(context);
   const { events } = values;
+  const [late, duplicates, outOfOrder] = [values.late, values.duplicates, values.outOfOrder].map((percent) =>
+    percent / 100
+  );
+  const shares = { late, duplicates, outOfOrder };
   const simulator = values.rate === "max" && events !== null
-    ? new Simulator({ seed, ...virtualTimeline(events, context.clock.now()) })
-    : liveSimulator(seed, values.rate === "max" ? Infinity : values.rate, context);
+    ? new Simulator({ seed, ...shares, ...virtualTimeline(events, context.clock.now()) })
+    : liveSimulator(seed, values.rate === "max" ? Infinity : values.rate, context, shares);
   const options = { events: events ?? undefined, truthPath: values.truth ?? undefined };
   return {
     feed: new SimulatedFeed(simulator, options),
@@ -126,9 +130,15 @@ export function randomSeed(context: CommandContext): number {
 }
 
 /** Readers whose events happen now: as many as make `eventsPerSecond` at a reader's pace. */
-export function liveSimulator(seed: number, eventsPerSecond: number, context: CommandContext): Simulator {
+export function liveSimulator(
+  seed: number,
+  eventsPerSecond: number,
+  context: CommandContext,
+  shares: Pick<SimulatorOptions, "late" | "duplicates" | "outOfOrder"> = {},
+): Simulator {
   const readers = Math.min(Math.max(Math.round(eventsPerSecond * 0.8), 8), 1_000);
-  return new Simulator({ seed, readers, timeline: { kind: "live", now: () => context.clock.now() } });
+  const now = () => context.clock.now();
+  return new Simulator({ seed, readers, timeline: { kind: "live", now }, ...shares });
 }
 
 function summarize(

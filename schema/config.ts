@@ -226,15 +226,23 @@ const LOOPBACK = /^(127(\.\d{1,3}){3}|localhost|::1)$/i;
 /** The endpoint and the keys go together; the others mean nothing without it. */
 function checkObjectStore(config: Config, origins: Origins<typeof SETTINGS>): string[] {
   if (config.s3Endpoint === null) {
-    const others = ["s3Bucket", "s3AccessKey", "s3SecretKey", "s3Region", "s3Prefix", "s3TimeoutMs"] as const;
+    const places = ["s3Bucket", "s3Region", "s3Prefix"] as const;
+    const others = [...places, "s3AccessKey", "s3SecretKey", "s3TimeoutMs", "s3TlsCa"] as const;
     return others.filter((name) => origins[name] !== "default").map((name) =>
       `${SETTINGS[name].env} is set, but S3_ENDPOINT is not, and the lake would be a folder: ` +
       `set S3_ENDPOINT, or unset ${SETTINGS[name].env}.`
     );
   }
-  return (["s3AccessKey", "s3SecretKey"] as const).filter((name) => config[name] === null).map((name) =>
-    `S3_ENDPOINT is set, but ${SETTINGS[name].env} is not: set it, or ${SETTINGS[name].env}_FILE.`
-  );
+  const problems = (["s3AccessKey", "s3SecretKey"] as const).filter((name) => config[name] === null).map((
+    name,
+  ) => `S3_ENDPOINT is set, but ${SETTINGS[name].env} is not: set it, or ${SETTINGS[name].env}_FILE.`);
+  if (config.s3TlsCa !== null && !config.s3Endpoint.startsWith("https:")) {
+    problems.push(
+      "S3_TLS_CA is set, but S3_ENDPOINT does not begin with https://, and nothing is encrypted: " +
+        "change S3_ENDPOINT, or unset S3_TLS_CA.",
+    );
+  }
+  return problems;
 }
 
 /** What reaches Kafka goes together: nothing of it without the brokers, user and password with the mechanism. */

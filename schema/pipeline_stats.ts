@@ -166,6 +166,8 @@ export interface PipelineStats {
   readonly ingest: IngestStats | null;
   readonly sessionActors: readonly SessionActorStats[];
   readonly coordinator: CoordinatorStats | null;
+  /** When the first event was processed that the start had not replayed, epoch milliseconds; null before. */
+  readonly firstNewEventMs: number | null;
   readonly pulses: readonly ActorPulse[];
 }
 

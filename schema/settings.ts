@@ -1,6 +1,7 @@
 /** The tables of settings: the pipeline's, and each command's own. Everything a setting is stands here once. */
 import { KAFKA_HEADING, KAFKA_SETTINGS } from "./kafka_settings.ts";
 import { COUNTER_MAX, SESSION_ACTORS_MAX } from "./limits.ts";
+import { EVENT_RATE, PRODUCE_SETTINGS, SEED, SIMULATOR } from "./produce_settings.ts";
 import {
   choice,
   decimal,
@@ -9,7 +10,6 @@ import {
   httpUrl,
   integer,
   path,
-  rate,
   secret,
   type SettingTable,
   size,
@@ -72,8 +72,12 @@ export const SETTINGS = {
     },
   ),
   sessionizer: choice(
-    { env: "SESSIONIZER", group: PIPELINE, doc: "fast, or plain: the reference, slower, with the same rows" },
-    "fast",
+    {
+      env: "SESSIONIZER",
+      group: PIPELINE,
+      doc: "plain: the reference; fast: quicker and smaller, not proven yet",
+    },
+    "plain",
     ["fast", "plain"],
   ),
   epochIntervalMs: duration(
@@ -179,6 +183,10 @@ export const SETTINGS = {
     "100ms",
     "1h",
   ),
+  s3TlsCa: path(
+    { env: "S3_TLS_CA", group: OBJECT_STORE, doc: "PEM file of authorities to trust instead of the usual" },
+    null,
+  ),
   clickhouseUrl: httpUrl({
     env: "CLICKHOUSE_URL",
     group: CLICKHOUSE,
@@ -276,11 +284,7 @@ export const SETTINGS = {
   ),
 } as const satisfies SettingTable;
 
-const SIMULATOR = "Simulated readers:";
-const REPLAY = "Replay instead of simulated readers:";
 const OUTPUT = "Output:";
-const EVENT_RATE = { minimum: 0.1, maximum: 10_000_000 };
-const SEED = { minimum: 0, maximum: 2 ** 32 - 1 };
 
 /** `dev`'s own options. */
 export const DEV_SETTINGS = {
@@ -289,52 +293,6 @@ export const DEV_SETTINGS = {
     { env: "DEV_SEED", group: SIMULATOR, doc: "seed of the readers; random by default" },
     null,
     SEED,
-  ),
-} as const satisfies SettingTable;
-
-/** `produce`'s own options. */
-export const PRODUCE_SETTINGS = {
-  rate: rate(
-    { env: "PRODUCE_RATE", group: SIMULATOR, doc: "events per second, or max: as fast as possible" },
-    EVENT_RATE,
-  ),
-  events: integer(
-    { env: "PRODUCE_EVENTS", group: SIMULATOR, doc: "events to produce; without it until Ctrl-C" },
-    null,
-    { minimum: 1, maximum: 10_000_000_000 },
-  ),
-  seed: integer(
-    { env: "PRODUCE_SEED", group: SIMULATOR, doc: "seed of the readers; random by default" },
-    null,
-    SEED,
-  ),
-  truth: path(
-    { env: "PRODUCE_TRUTH", group: SIMULATOR, doc: "file to write the right sessions to, as JSON" },
-    null,
-  ),
-  ndjson: path(
-    { env: "PRODUCE_NDJSON", group: REPLAY, doc: "file of events, one JSON object a line; - for stdin" },
-    null,
-    "a path, or - for stdin",
-  ),
-  keySeparator: text(
-    { env: "PRODUCE_KEY_SEPARATOR", group: REPLAY, doc: "lines of --ndjson are key, this separator, value" },
-    null,
-    /^[^\n]+$/,
-    "a text without a line break",
-  ),
-  accessLog: path(
-    {
-      env: "PRODUCE_ACCESS_LOG",
-      group: REPLAY,
-      doc: "web server's log, common or combined format, also .gz",
-    },
-    null,
-  ),
-  sessionKey: choice(
-    { env: "PRODUCE_SESSION_KEY", group: REPLAY, doc: "what makes a session_id of --access-log" },
-    "host",
-    ["host", "host+agent"],
   ),
 } as const satisfies SettingTable;
 

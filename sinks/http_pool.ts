@@ -10,6 +10,7 @@
  */
 import http from "node:http";
 import https from "node:https";
+import { messageOf, SinkError } from "../schema/errors.ts";
 
 /** What a pool is for. */
 export interface HttpPoolOptions {
@@ -33,4 +34,26 @@ export function httpPool({ secure, connectionsMax, tlsCa = null }: HttpPoolOptio
     request.reusedSocket = false;
   };
   return pool;
+}
+
+/**
+ * The authorities that a setting's file holds, PEM; null where it names none.
+ *
+ * @param setting its variable, for the sentence
+ * @throws {SinkError} where the file can't be read
+ */
+export function readAuthorities(setting: string, path: string | null): string | null {
+  if (path === null) return null;
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    throw new SinkError(
+      `${setting} must be a PEM file that can be read: '${path}' can't (${
+        messageOf(error)
+      }). Name another, or unset ` +
+        `it to trust the well-known authorities.`,
+      false,
+      { cause: error },
+    );
+  }
 }

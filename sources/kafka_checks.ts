@@ -17,45 +17,52 @@ const END_CHECK_MS = 1_000;
 const TOPIC_CHECKS = 3;
 const TOPIC_CHECK_MS = 1_000;
 
+/** A broker that restarts, and the election of another leader, take less. */
+const RANGES_PATIENCE_MS = 120_000;
+const RANGES_RETRY_MS = 1_000;
+
 /** Checks of one topic. */
 export class KafkaChecks {
   constructor(private readonly admin: Admin, private readonly options: KafkaChecksOptions) {}
 
-  /** What each partition of the topic holds. */
-  ranges(): Promise<readonly PartitionRange[]> {
-    return kafkaRanges(this.admin, this.options.topic, this.options.connection);
+  /**
+   * What each partition of the topic holds; waits two minutes for brokers that don't answer.
+   *
+   * @param isWanted whether the answer still matters
+   * @throws {SourceError} where the brokers stay away or refuse, or the topic is gone
+   */
+  async ranges(isWanted: () => boolean): Promise<readonly PartitionRange[]> {
+    const { topic, connection } = this.options;
+    const deadline = connection.now() + RANGES_PATIENCE_MS;
+    for (;;) {
+      try {
+        return await kafkaRanges(this.admin, topic, connection);
+      } catch (error) {
+        if (!isPassing(error) || !isWanted() || connection.now() >= deadline) throw error;
+        await connection.sleep(RANGES_RETRY_MS);
+      }
+    }
   }
 
   /**
-   * Waits for brokers that don't answer.
+   * Waits for brokers that don't answer, as {@linkcode ranges} does; resolves where the answer matters no longer.
    *
    * @param isWanted whether the answer still matters
    * @throws {SourceError} where the partition does not hold `offset`, nor end there
    */
   async requireInRange(partition: number, offset: number, isWanted: () => boolean): Promise<void> {
     for (let checks = 1; isWanted(); checks++) {
-      const ranges = await this.#rangesIfReached();
-      if (ranges === null) {
-        checks = 0;
-        await this.options.connection.sleep(END_CHECK_MS);
-        continue;
-      }
+      const ranges = await this.ranges(isWanted).catch((error) => {
+        if (isWanted()) throw error;
+        return null;
+      });
+      if (ranges === null) return;
       const range = ranges.find((range) => range.partition === partition);
       if (range === undefined) throw topicMissing(this.options.topic);
       if (offset < range.start) throw this.#removed(partition, offset, range.start);
       if (offset <= range.end) return;
       if (checks === END_CHECKS) throw this.#truncated(partition, offset, range.end);
       await this.options.connection.sleep(END_CHECK_MS);
-    }
-  }
-
-  /** Null where the brokers can't be asked at present. */
-  async #rangesIfReached(): Promise<readonly PartitionRange[] | null> {
-    try {
-      return await this.ranges();
-    } catch (error) {
-      if (isPassing(error)) return null;
-      throw error;
     }
   }
 

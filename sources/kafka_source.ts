@@ -79,6 +79,8 @@ export class KafkaSource implements Source {
   readonly #assignment = new Assignment();
   readonly #states = new Map<number, PartitionState>();
   #turn = 0;
+  /** The answer that is being waited for. */
+  #ranges: Promise<readonly PartitionRange[]> | null = null;
   #failure: SourceError | null = null;
   #closed = false;
   /** Resolved and replaced whenever a poll should look again. */
@@ -128,8 +130,9 @@ export class KafkaSource implements Source {
     for (const partition of this.#assignment.owned) this.#states.set(partition, newState());
   }
 
+  /** In an outage it waits for the brokers, two minutes at most; who asks meanwhile gets the same answer. */
   ranges(): Promise<readonly PartitionRange[]> {
-    return this.#checks.ranges();
+    return this.#ranges ??= this.#checks.ranges(() => !this.#closed).finally(() => this.#ranges = null);
   }
 
   async seek(partition: number, offset: number): Promise<void> {

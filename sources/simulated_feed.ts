@@ -6,7 +6,7 @@ import type { ProducedRecord, RecordPosition } from "./source.ts";
 import { Truth, TruthFile } from "./truth.ts";
 
 export interface SimulatedFeedOptions {
-  /** Ends after so many events, repetitions not counted; by default it never ends. */
+  /** Ends after so many events, repetitions not counted, with what is held back then; by default it never ends. */
   readonly events?: number;
   /** Where to write what the sessions must be. */
   readonly truthPath?: string;
@@ -24,7 +24,8 @@ export class SimulatedFeed implements RecordFeed {
 
   constructor(private readonly simulator: Simulator, private readonly options: SimulatedFeedOptions = {}) {
     const { truthPath } = options;
-    this.#truth = truthPath === undefined ? null : new Truth();
+    const { late = 0 } = simulator.options;
+    this.#truth = truthPath === undefined ? null : new Truth(late > 0);
     this.#truthFile = truthPath === undefined ? null : new TruthFile(truthPath, simulator.options.seed);
   }
 
@@ -65,9 +66,8 @@ export class SimulatedFeed implements RecordFeed {
   }
 
   #generate(): { simulated: SimulatedRecord; record: ProducedRecord } | null {
-    const { events = Infinity } = this.options;
-    if (this.simulator.generated >= events && !this.simulator.repeats) return null;
-    const simulated = this.simulator.next();
+    const simulated = this.simulator.nextOf(this.options.events ?? Infinity);
+    if (simulated === null) return null;
     const { event } = simulated;
     const record = { key: encoder.encode(event.session_id), value: encoder.encode(JSON.stringify(event)) };
     return { simulated, record };

@@ -1,6 +1,7 @@
 /** Simulated readers of news sites: the events of many sessions at once, the same for the same seed. */
 import { invariant } from "../schema/errors.ts";
 import type { EventType, UserEvent } from "../schema/user_event.ts";
+import { HeldBack } from "./held_back.ts";
 import {
   type Article,
   type Brand,
@@ -31,8 +32,13 @@ const SESSION_EVENTS_MIN = 5;
 const SESSION_EVENTS_MAX = 34;
 /** floor(30 × u^k) with a uniform u has the mean 9.4 for this k: sessions have 14.4 events on average. */
 const SESSION_LENGTH_EXPONENT = 2.0421836;
-/** An event that arrives late is so old at most. */
+/** An out-of-order event is so much older than the one before it at most. */
 const DISORDER_MS_MAX = 3_000;
+/**
+ * A late event is sent so long after its session's end: longer than an epoch, and so soon that with the default
+ * WATERMARK_DELAY and ALLOWED_LATENESS, three minutes together, its session is remembered.
+ */
+export const LATE_MS = { min: 20_000, max: 120_000 } as const;
 const READERS_MIN = 8;
 /** One reader's events on the virtual timeline are so far apart on average. */
 const PAUSE_MS = 5_000;
@@ -60,8 +66,10 @@ export interface SimulatorOptions {
   readonly readers?: number;
   /** The fraction of events that carry a time up to 3 s before an earlier event's of their session. */
   readonly outOfOrder?: number;
-  /** The fraction of events that are sent twice. */
+  /** The fraction of events that are sent twice: half of them at once, half up to `LATE_MS.max` later. */
   readonly duplicates?: number;
+  /** The fraction of events that are sent {@linkcode LATE_MS} after their session's end, in event time. */
+  readonly late?: number;
 }
 
 /** One record to send. */
@@ -69,6 +77,15 @@ export interface SimulatedRecord {
   readonly event: SimulatedEvent;
   /** A repetition of an event that was sent before. */
   readonly duplicate: boolean;
+  /** Set where its session has ended and still has records to come, late ones or repetitions. */
+  readonly more?: true;
+}
+
+/** A record that is held back, and whose session it is of. */
+interface HeldRecord {
+  readonly event: SimulatedEvent;
+  readonly duplicate: boolean;
+  readonly session: UserSession;
 }
 
 /** An event with every field the simulator fills in; `timestamp` is RFC 3339 in UTC, to the millisecond. */
@@ -95,6 +112,10 @@ export class UserSession {
   readonly #segment: string;
   readonly #userId: number;
   readonly #times = new Set<number>();
+  /** Its late events, in the order in which they happened, until it ends. */
+  readonly late: SimulatedEvent[] = [];
+  /** Its records that are held back, late ones and repetitions. */
+  outstanding = 0;
   #article: Article;
   #left: number;
   #lastTime = -Infinity;
@@ -200,11 +221,11 @@ function page(title: string, url: string) {
   return { page_title: title, page_url: url, article_id: null, category: null };
 }
 
-/** A pool of readers; each step is one event of one of them. */
+/** A pool of readers; each step is one event of one of them, or one that was held back. */
 export class Simulator {
   readonly #random: Random;
   readonly #sessions: UserSession[];
-  #repeat: SimulatedEvent | null = null;
+  readonly #held = new HeldBack<HeldRecord>();
   #generated = 0;
 
   constructor(readonly options: SimulatorOptions) {
@@ -216,30 +237,76 @@ export class Simulator {
     );
   }
 
-  /** Events so far; repetitions are not counted. */
+  /** Events so far, late ones from when they happened on; repetitions are not counted. */
   get generated(): number {
     return this.#generated;
   }
 
-  /** True where the next record repeats an event. */
-  get repeats(): boolean {
-    return this.#repeat !== null;
+  /** The next record to send. */
+  next(): SimulatedRecord {
+    return this.nextOf(Infinity)!;
   }
 
-  next(): SimulatedRecord {
-    if (this.#repeat !== null) {
-      const event = this.#repeat;
-      this.#repeat = null;
-      return { event, duplicate: true };
+  /**
+   * The next record of a run of `events` events, repetitions not counted. When all have happened, what is held back
+   * comes without waiting for its time; null when that is out too.
+   */
+  nextOf(events: number): SimulatedRecord | null {
+    while (this.#generated < events) {
+      const now = this.#time();
+      const held = this.#held.take(now);
+      const record = held === null ? this.#generate(now) : this.#release(held, now);
+      if (record !== null) return record;
     }
-    const { outOfOrder = 0, duplicates = 0 } = this.options;
+    for (const session of this.#sessions) this.#holdLate(session, this.#time());
+    const held = this.#held.take(Infinity);
+    return held === null ? null : this.#release(held, this.#time());
+  }
+
+  /** A new event; null where it is late, and so held back. */
+  #generate(now: number): SimulatedRecord | null {
+    const { outOfOrder = 0, late = 0 } = this.options;
     const reader = this.#random.below(this.#sessions.length);
     const session = this.#sessions[reader]!;
-    const event = session.next(this.#time(), this.#chance(outOfOrder));
+    const event = session.next(now, this.#chance(outOfOrder));
     this.#generated++;
-    if (session.ended) this.#sessions[reader] = new UserSession(this.#random, false);
-    else if (this.#chance(duplicates)) this.#repeat = event;
-    return { event, duplicate: false };
+    if (session.ended) {
+      this.#sessions[reader] = new UserSession(this.#random, false);
+      this.#holdLate(session, now);
+    } else if (this.#chance(late)) {
+      session.late.push(event);
+      return null;
+    }
+    return this.#record({ event, duplicate: false, session }, now);
+  }
+
+  #release(held: HeldRecord, now: number): SimulatedRecord {
+    held.session.outstanding--;
+    return this.#record(held, now);
+  }
+
+  /** The record as it is sent, now; its repetition, where there is to be one, is held back. */
+  #record({ event, duplicate, session }: HeldRecord, now: number): SimulatedRecord {
+    if (!duplicate && this.#chance(this.options.duplicates ?? 0)) {
+      // A late event's comes at once: later, the session might be forgotten.
+      const late = session.ended && event.event_type !== "session_end";
+      const wait = late || this.#random.below(2) === 0 ? 0 : this.#random.below(LATE_MS.max);
+      this.#hold({ event, duplicate: true, session }, now + wait);
+    }
+    return session.ended && session.outstanding > 0 ? { event, duplicate, more: true } : { event, duplicate };
+  }
+
+  /** Gives a session's late events a time to be sent at. */
+  #holdLate(session: UserSession, now: number): void {
+    for (const event of session.late.splice(0)) {
+      const wait = LATE_MS.min + this.#random.below(LATE_MS.max - LATE_MS.min);
+      this.#hold({ event, duplicate: false, session }, now + wait);
+    }
+  }
+
+  #hold(held: HeldRecord, due: number): void {
+    held.session.outstanding++;
+    this.#held.put(held, due);
   }
 
   #time(): number {

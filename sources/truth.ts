@@ -44,17 +44,19 @@ export interface TrueSession {
   article_ids_visited: string[];
   article_titles_visited: string[];
   page_events: TruePageEvent[];
-  revision: 0;
+  /** Unsaid where events are late: how many revisions that makes depends on when the pipeline ran. */
+  revision?: 0;
   close_reason: "session_end" | "drain";
   source_partition: number;
   first_offset: number;
   last_offset: number;
 }
 
-/** A session whose `session_end` has not come yet. */
+/** A session that has records to come. */
 interface OpenSession {
   readonly events: { readonly event: SimulatedEvent; readonly offset: number }[];
   readonly partition: number;
+  ended: boolean;
 }
 
 /** Follows the acknowledged records and gives each session's row when it is complete. */
@@ -62,6 +64,9 @@ export class Truth {
   readonly #open = new Map<string, OpenSession>();
   #events = 0;
   #records = 0;
+
+  /** @param late whether events come after their session's end; then the truth says no revision */
+  constructor(private readonly late = false) {}
 
   /** Events, each counted once however often it was sent. */
   get events(): number {
@@ -73,31 +78,39 @@ export class Truth {
     return this.#records;
   }
 
-  /** Takes a record that is in the log; returns the row of the session that it ends. */
-  add({ event, duplicate }: SimulatedRecord, { partition, offset }: RecordPosition): TrueSession | null {
+  /** Takes a record that is in the log; returns the row of the session that it completes. */
+  add(
+    { event, duplicate, more }: SimulatedRecord,
+    { partition, offset }: RecordPosition,
+  ): TrueSession | null {
     this.#records++;
-    if (duplicate) return null;
-    this.#events++;
     const { session_id } = event;
-    const session = this.#open.get(session_id) ?? { events: [], partition };
-    invariant(session.partition === partition, `session ${session_id} lies in one partition`);
-    session.events.push({ event, offset });
-    if (event.event_type !== "session_end") {
+    const session = this.#open.get(session_id) ?? { events: [], partition, ended: false };
+    if (!duplicate) {
+      this.#events++;
+      invariant(session.partition === partition, `session ${session_id} lies in one partition`);
+      session.events.push({ event, offset });
       this.#open.set(session_id, session);
-      return null;
+      session.ended ||= event.event_type === "session_end";
     }
+    if (!session.ended || more) return null;
     this.#open.delete(session_id);
-    return rowOf(session, "session_end");
+    return this.#row(session);
   }
 
-  /** The rows of the sessions that never ended. */
+  /** The rows of the sessions that never ended, and of those whose late events were never sent. */
   *drain(): Generator<TrueSession> {
-    for (const session of this.#open.values()) yield rowOf(session, "drain");
+    for (const session of this.#open.values()) yield this.#row(session);
     this.#open.clear();
+  }
+
+  #row(session: OpenSession): TrueSession {
+    const row = rowOf(session);
+    return this.late ? row : { ...row, revision: 0 };
   }
 }
 
-function rowOf({ events, partition }: OpenSession, closeReason: "session_end" | "drain"): TrueSession {
+function rowOf({ events, partition, ended }: OpenSession): TrueSession {
   // Times are all alike in form, so their text orders them.
   const ordered = [...events].sort((a, b) => a.event.timestamp < b.event.timestamp ? -1 : 1);
   const first = ordered[0]!.event;
@@ -149,11 +162,11 @@ function rowOf({ events, partition }: OpenSession, closeReason: "session_end" | 
     article_ids_visited: articleIds,
     article_titles_visited: articleTitles,
     page_events: pages,
-    revision: 0,
-    close_reason: closeReason,
+    close_reason: ended ? "session_end" : "drain",
     source_partition: partition,
     first_offset: offsets[0]!,
-    last_offset: offsets[offsets.length - 1]!,
+    // Not the last one: events that came after the session's end are added before it.
+    last_offset: Math.max(...offsets),
   };
 }
 

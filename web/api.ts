@@ -33,6 +33,8 @@ export interface ApiDeps {
   readonly watermarks: () => readonly PartitionWatermark[];
   readonly inspect: (query: OpenSessionQuery) => Promise<Inspection> | null;
   readonly explorer: () => Explorer | null;
+  /** What this instance has written up to now: answers of before are not given any more. */
+  readonly stamp: () => string;
   readonly shared: SharedAnswers;
 }
 
@@ -58,10 +60,13 @@ export class NotReady extends Error {
   }
 }
 
-/** Milliseconds that an answer over many rows may be old. */
-const SHARED_MS = 1_000;
-/** The same of the analytics, which cost more and change less; the embedded ClickHouse has no query cache. */
-const ANALYTICS_SHARED_MS = 5_000;
+/**
+ * Milliseconds that an answer over many rows may be old, of what other instances write; what this one writes counts at
+ * once. The embedded ClickHouse has no query cache of its own.
+ */
+const SHARED_MS = 5_000;
+/** Open sessions change with every event. */
+const OPEN_SHARED_MS = 1_000;
 /** Dead letters that can be paged through; the lake's files hold all of them. */
 const DEAD_LETTERS_REACH = 10_000;
 
@@ -83,6 +88,11 @@ function explorerOf({ explorer }: ApiDeps): Explorer {
   const found = explorer();
   if (found === null) throw new NotReady();
   return found;
+}
+
+/** One answer for all who ask the same while nothing new is written. */
+function shared<T>(deps: ApiDeps, question: readonly unknown[], ask: () => Promise<T>): Promise<T> {
+  return deps.shared.get(JSON.stringify([...question, deps.stamp()]), SHARED_MS, ask);
 }
 
 /** A session by its id, or a reader's sessions. */
@@ -191,9 +201,8 @@ const LIVE: readonly ApiRoute[] = [
     async run(deps, { session_id, user_id, limit = 20 }) {
       const filter = filterOf(session_id, user_id);
       const query = filter.by === "all" ? { by: "recent" as const, limit } : { ...filter, limit };
-      const asked = deps.inspect(query);
-      if (asked === null) throw new NotReady();
-      const { sessions, silentShards } = await asked;
+      const ask = () => deps.inspect(query) ?? Promise.reject(new NotReady());
+      const { sessions, silentShards } = await deps.shared.get(JSON.stringify(query), OPEN_SHARED_MS, ask);
       return { sessions: sessions.map((session) => answerOf(session, deps)), silentShards };
     },
   }),
@@ -238,9 +247,12 @@ const STORED: readonly ApiRoute[] = [
     async run(deps, { name, since, until, limit = 1 }) {
       const range = { sinceMs: timeOf("since", since), untilMs: timeOf("until", until) };
       const explorer = explorerOf(deps);
-      const key = JSON.stringify(["analytics", name, range, limit]);
-      const ask = () => explorer.analytics(name, range, limit);
-      const answer = await deps.shared.get(key, ANALYTICS_SHARED_MS, ask);
+      const stamp = deps.stamp();
+      const answer = await shared(
+        deps,
+        ["analytics", name, range, limit],
+        () => explorer.analytics(name, range, limit, stamp),
+      );
       if (answer !== null) return answer;
       const names = explorer.analyticsNames.join(", ");
       throw new NotFound(`The name must be one of ${names}: found ${JSON.stringify(name)}.`);
@@ -253,7 +265,7 @@ const STORED: readonly ApiRoute[] = [
     answer: TableSchema,
     run: (deps) => {
       const explorer = explorerOf(deps);
-      return deps.shared.get("table", SHARED_MS, () => explorer.summary());
+      return shared(deps, ["table"], () => explorer.summary());
     },
   }),
   route({
@@ -266,8 +278,8 @@ const STORED: readonly ApiRoute[] = [
     answer: VersionsSchema,
     async run(deps, { limit = 1, before }) {
       const explorer = explorerOf(deps);
-      const key = JSON.stringify(["versions", limit, before ?? null]);
-      const versions = await deps.shared.get(key, SHARED_MS, () => explorer.history(limit, before ?? null));
+      const ask = () => explorer.history(limit, before ?? null);
+      const versions = await shared(deps, ["versions", limit, before ?? null], ask);
       const oldest = versions.at(-1)?.version ?? 0;
       return { versions, next: versions.length < limit || oldest === 0 ? null : oldest };
     },
@@ -290,8 +302,7 @@ const STORED: readonly ApiRoute[] = [
     answer: DeadLettersSchema,
     async run(deps, { limit = 1, skip = 0 }) {
       const explorer = explorerOf(deps);
-      const key = JSON.stringify(["dead-letters", limit, skip]);
-      const rows = await deps.shared.get(key, SHARED_MS, () => explorer.deadLetters(limit, skip));
+      const rows = await shared(deps, ["dead-letters", limit, skip], () => explorer.deadLetters(limit, skip));
       const next = skip + limit;
       return { ...rows, next: rows.rows.length < limit || next > DEAD_LETTERS_REACH ? null : next };
     },

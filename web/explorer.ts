@@ -12,8 +12,13 @@ import type {
 /** Read-only. A sink that can't be asked rejects with a sentence. */
 export interface Explorer {
   readonly analyticsNames: readonly string[];
-  /** Null where there is none of that name. */
-  analytics(name: string, range: TimeRange, limit: number): Promise<AnalyticsResult | null>;
+  /** Null where there is none of that name; `stamp` changes when the answer may. */
+  analytics(
+    name: string,
+    range: TimeRange,
+    limit: number,
+    stamp: string,
+  ): Promise<AnalyticsResult | null>;
   /** The newest first; of those before `before`, where it is given. */
   finishedSessions(filter: SessionFilter, limit: number, before: SessionPosition | null): Promise<Rows>;
   /** The Delta table at its newest version. */

@@ -5,7 +5,7 @@ export const VIEWERS_MAX = 50;
 /** Milliseconds between two events. */
 export const LIVE_INTERVAL_MS = 1_000;
 /** Milliseconds between two looks whether something has turned that must not wait for the next event. */
-const LOOK_INTERVAL_MS = 250;
+export const LOOK_INTERVAL_MS = 250;
 
 /** What the stream sends, and when. */
 export interface LiveStreamOptions {

@@ -245,6 +245,13 @@ const SINK_METRICS: readonly ScalarMetric[] = [
 
 const PROCESS: readonly ScalarMetric[] = [
   gauge(
+    "sessionary_recovery_seconds",
+    "From the process's start to the first event that it had not replayed; absent before that event.",
+    [],
+    ({ pipeline, process }) =>
+      known(pipeline?.firstNewEventMs ?? null).map(([at]) => [seconds(at - process.startedMs)]),
+  ),
+  gauge(
     "sessionary_build_info",
     "Always 1.",
     ["version", "deno", "semantics_version"],

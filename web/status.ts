@@ -1,5 +1,5 @@
 /** The one picture of a running pipeline that the page draws, from what the actors report. PURE. */
-import type { HistogramStats, PipelineStats, SinkStats } from "../schema/pipeline_stats.ts";
+import type { CoordinatorStats, HistogramStats, PipelineStats, SinkStats } from "../schema/pipeline_stats.ts";
 import { STAGES } from "../schema/pipeline_stats.ts";
 import { VERSION } from "../schema/version.ts";
 import type { Status } from "./api_schema.ts";
@@ -67,11 +67,16 @@ export function statusOf(view: StatusView): Status {
     sinks: { lake: sinkOf(coordinator?.sinks.lake), warehouse: sinkOf(coordinator?.sinks.warehouse) },
     epochs: [...coordinator?.epochs ?? []],
     epochsInFlight: coordinator?.epochsInFlight ?? 0,
-    lastEpoch: coordinator?.lastEpoch ?? 0,
+    lastEpoch: coordinator === null ? 0 : newestEpoch(coordinator),
     lastCommitMs: coordinator?.lastCommitMs ?? null,
     deltaVersion: coordinator?.deltaVersion ?? -1,
     lagVersions: coordinator?.lagVersions ?? 0,
   };
+}
+
+/** The newest epoch that the totals have in them: the coordinator's own state is a step behind its counts. */
+function newestEpoch({ epochs, lastEpoch }: CoordinatorStats): number {
+  return Math.max(lastEpoch, ...epochs.map(({ epoch, committedMs }) => committedMs === null ? 0 : epoch));
 }
 
 function totalsOf(pipeline: PipelineStats | null): Status["totals"] {

@@ -20,7 +20,8 @@ runActor<CoordinatorStart, CoordinatorCommand>(async (start, { report, commands 
   const { config, mode, shards, ingest, warehouse } = start;
   const notice = (text: string) => report({ type: "notice", level: "warning", text });
   const { lake, checkpoints, prepare, ping } = await openLake(config, { now: systemClock.now, notice });
-  await prepare();
+  // At once: after a kill, all that the start asks the services for is time in which nothing is read.
+  const [deadLetterTopic] = await Promise.all([openDeadLetterTopic(config, systemClock, notice), prepare()]);
   const access = openAccess(config, warehouse);
   const coordinator = new Coordinator({
     config,
@@ -29,7 +30,7 @@ runActor<CoordinatorStart, CoordinatorCommand>(async (start, { report, commands 
     lake,
     checkpoints,
     warehouse: createWarehouse({ access }),
-    deadLetterTopic: await openDeadLetterTopic(config, systemClock, notice),
+    deadLetterTopic,
     ingest: channel<IngestCommand, IngestReport>(ingest),
     shards: shards.map((port) => channel<never, ShardReport>(port)),
     report,

@@ -33,9 +33,15 @@ runActor<SessionActorStart, SessionActorCommand>((start, { report: supervise, co
         assertNever(report);
     }
   });
+  let replay: "under way" | "done" | "passed" = "under way";
   mailbox.receive((message) => {
     const bytes = message.type === "records" ? batchBytes(message.batch) : 0;
     actor.handle(message);
+    if (message.type === "live" && replay === "under way") replay = "done";
+    if (bytes > 0 && replay === "done") {
+      replay = "passed";
+      supervise({ type: "processing", atMs: systemClock.now() });
+    }
     if (bytes > 0) mailbox.send({ bytes });
     if (message.type === "barrier") supervise({ type: "stats", stats: actor.stats });
   });

@@ -1,6 +1,7 @@
 /** The lake that the configuration names: a bucket of MinIO or S3, or a folder. */
 import { type Config, dataPaths } from "../../schema/config.ts";
 import { CheckpointStore } from "../checkpoint_store.ts";
+import { readAuthorities } from "../http_pool.ts";
 import type { ObjectStore } from "../sink.ts";
 import { FolderStore } from "./folder_store.ts";
 import { type DeltaLake, openDeltaLake, TABLE_ROOT } from "./lake.ts";
@@ -50,7 +51,7 @@ async function openStore(config: Config): Promise<PreparedStore> {
   const { S3Store } = await import("./s3_store.ts");
   const { s3Bucket: bucket, s3Region: region, s3Prefix: prefix, s3TimeoutMs: timeoutMs } = config;
   const options = { endpoint, bucket, region, accessKey, secretKey, prefix: prefix ?? "", timeoutMs, uuid };
-  const store = new S3Store(options);
+  const store = new S3Store({ ...options, tlsCa: readAuthorities("S3_TLS_CA", config.s3TlsCa) });
   return { store, prepare: () => store.prepare() };
 }
 

@@ -97,8 +97,8 @@ function adviceOn(error: unknown, place: S3Place): Advice {
   }
   if (CERTIFICATE.test(`${code} ${message}`)) {
     const text =
-      `${server} has a certificate that this machine does not trust: set NODE_EXTRA_CA_CERTS to a file with its ` +
-      "authority's certificate.";
+      `${server} has a certificate that this machine does not trust: set S3_TLS_CA to a file with its authority's ` +
+      "certificate.";
     return { text, retryable: false };
   }
   const isForeignAnswer = error instanceof Error && error.name === "S3Error" && code === "";

@@ -25,6 +25,8 @@ export interface S3StoreOptions {
   readonly prefix: string;
   /** How long a request may go without a byte sent or received. */
   readonly timeoutMs: number;
+  /** PEM of the authorities to trust; the well-known ones by default. */
+  readonly tlsCa?: string | null;
   /** A unique name for the object that {@linkcode S3Store.prepare} tries the server with. */
   readonly uuid: () => string;
 }
@@ -46,7 +48,8 @@ export class S3Store implements ObjectStore {
     const { endpoint, bucket, region, accessKey, secretKey, prefix, timeoutMs, uuid } = options;
     const { protocol, hostname, port } = new URL(endpoint);
     const useSSL = protocol === "https:";
-    const { transport, agent } = s3Transport(useSSL, timeoutMs, CONNECTIONS_MAX);
+    const pool = { secure: useSSL, connectionsMax: CONNECTIONS_MAX, tlsCa: options.tlsCa };
+    const { transport, agent } = s3Transport(timeoutMs, pool);
     this.#client = new Client({
       endPoint: hostname,
       useSSL,

@@ -5,7 +5,7 @@
 import type { Buffer } from "node:buffer";
 import http from "node:http";
 import https from "node:https";
-import { httpPool } from "../http_pool.ts";
+import { httpPool, type HttpPoolOptions } from "../http_pool.ts";
 
 /** A failed answer's text that is kept: S3's error documents are far shorter. */
 const ERROR_BODY_CHARACTERS_MAX = 16 * 1024;
@@ -72,11 +72,11 @@ function failWhenCut(incoming: http.IncomingMessage): void {
 /**
  * Pooled connections on which a request fails when nothing moves for `timeoutMs`.
  *
- * @param connectionsMax requests at once; others wait for a connection
+ * @param pool of which servers, and how many connections
  */
-export function s3Transport(secure: boolean, timeoutMs: number, connectionsMax: number): S3Transport {
-  const base = secure ? https : http;
-  const agent = httpPool({ secure, connectionsMax });
+export function s3Transport(timeoutMs: number, pool: HttpPoolOptions): S3Transport {
+  const base = pool.secure ? https : http;
+  const agent = httpPool(pool);
   const request = (options: http.RequestOptions, callback: (incoming: http.IncomingMessage) => void) => {
     const outgoing = base.request(options, (incoming) => {
       if (LOST_STATUSES.has(incoming.statusCode ?? 0)) return refuse(outgoing, incoming);

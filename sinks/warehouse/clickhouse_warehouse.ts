@@ -4,7 +4,7 @@ import { DEDUPLICATION_WINDOW, ROWS_PER_INSERT_MAX } from "../../schema/limits.t
 import type { VersionPayload, Warehouse } from "../sink.ts";
 import type { ClickHouseAccess } from "./clickhouse_access.ts";
 import { openDatabase } from "./database.ts";
-import { FollowedVersions, type StartedVersion } from "./followed_versions.ts";
+import { FollowedVersions, type StartedVersion, type VersionState } from "./followed_versions.ts";
 import { migrate, MIGRATIONS } from "./migrations.ts";
 import { cutVersion, INSERT_SETTINGS, insertStatement, parquetStructure } from "./parquet_insert.ts";
 import { warehouseError } from "./warehouse_errors.ts";
@@ -46,8 +46,9 @@ class ClickHouseWarehouse implements Warehouse {
   follow(tableId: string, version: number, payload: VersionPayload | null): Promise<void> {
     const rows = payload?.rows ?? 0;
     return this.#do(`insert version ${version} (${rows} rows)`, async () => {
-      if (await this.#followed.isDone(tableId, version)) return;
-      const started = payload === null ? null : await this.#insert(tableId, version, payload);
+      const state = await this.#followed.look(tableId, version);
+      if (state.done) return;
+      const started = payload === null ? null : await this.#insert(tableId, version, payload, state);
       await this.#followed.markDone(tableId, version, rows, started);
     });
   }
@@ -56,11 +57,15 @@ class ClickHouseWarehouse implements Warehouse {
     await this.access.client.close();
   }
 
-  async #insert(tableId: string, version: number, payload: VersionPayload): Promise<StartedVersion> {
+  async #insert(
+    tableId: string,
+    version: number,
+    payload: VersionPayload,
+    { started: earlier, blockMark }: VersionState,
+  ): Promise<StartedVersion> {
     const { parquet, rows, signed } = payload;
-    const earlier = await this.#followed.started(tableId, version);
-    if (earlier !== null) await this.#requireTokenRemembered(version, earlier);
-    const started = earlier ?? await this.#start(tableId, version, rows);
+    if (earlier !== null) this.#requireTokenRemembered(version, blockMark - earlier.blockMark);
+    const started = earlier ?? await this.#start(tableId, version, rows, blockMark);
     const pieces = cutVersion(tableId, version, payload, started.rowsPerInsert);
     await this.access.insertFile(
       parquet,
@@ -73,20 +78,24 @@ class ClickHouseWarehouse implements Warehouse {
     return started;
   }
 
-  async #start(tableId: string, version: number, rows: number): Promise<StartedVersion> {
+  async #start(
+    tableId: string,
+    version: number,
+    rows: number,
+    blockMark: number,
+  ): Promise<StartedVersion> {
     const started: StartedVersion = {
       rowsPerInsert: this.rowsPerInsert,
       format: "Parquet",
       settings: INSERT_SETTINGS,
-      blockMark: await this.#followed.blockMark(),
+      blockMark,
     };
     await this.#followed.markStarted(tableId, version, rows, started);
     return started;
   }
 
   /** A token that has left the window, or went with a table that was made anew, would let its rows in again. */
-  async #requireTokenRemembered(version: number, { blockMark }: StartedVersion): Promise<void> {
-    const blocks = await this.#followed.blockMark() - blockMark;
+  #requireTokenRemembered(version: number, blocks: number): void {
     if (blocks >= 0 && blocks < DEDUPLICATION_WINDOW) return;
     throw new SinkError(
       `Version ${version} of the Delta table was begun in ClickHouse at ${this.access.location} and not finished, ` +

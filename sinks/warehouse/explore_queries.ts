@@ -13,7 +13,7 @@ import type {
 import { SESSION_COLUMNS } from "../../schema/session.ts";
 import { ANALYTICS, type Analytics } from "./analytics.ts";
 
-/** Seconds that an answer may be old: ClickHouse keeps it, so that many viewers cost as much as one. */
+/** Seconds that an answer may be old, of what other instances insert: ClickHouse keeps it for all who ask the same. */
 export const CACHE_SECONDS = 5;
 /** Buckets of one series at most: a month of hours. */
 export const SERIES_BUCKETS_MAX = 31 * 24;
@@ -106,19 +106,22 @@ async function rowsOf(
  * where there is none of that name.
  *
  * @param limit rows of `totals` at most
+ * @param stamp the cache's tag: another one is another question
  */
 export async function analyticsOver(
   client: ClickHouseClient,
   name: string,
   { sinceMs, untilMs }: TimeRange,
   limit: number,
+  stamp: string,
 ): Promise<AnalyticsResult | null> {
   const analytics = ANALYTICS.find((one) => one.name === name);
   if (analytics === undefined) return null;
   const range = { since: timeParam(sinceMs ?? TIME_MIN_MS), until: timeParam(untilMs ?? TIME_MAX_MS) };
+  const cached = { ...CACHED, query_cache_tag: stamp };
   const [totals, series] = await Promise.all([
-    rowsOf(client, totalsSql(analytics), { ...range, limit }, CACHED),
-    rowsOf(client, seriesSql(analytics), { ...range, limit: SERIES_BUCKETS_MAX }, CACHED),
+    rowsOf(client, totalsSql(analytics), { ...range, limit }, cached),
+    rowsOf(client, seriesSql(analytics), { ...range, limit: SERIES_BUCKETS_MAX }, cached),
   ]);
   const dimensions = analytics.dimensions.map((column) => column.name);
   const { columns } = sumsOf(analytics);

@@ -11,6 +11,16 @@ export interface StartedVersion {
   readonly blockMark: number;
 }
 
+/** What the set has of one version. */
+export interface VersionState {
+  /** It is inserted, rows or not. */
+  readonly done: boolean;
+  /** How its insert was first begun; null where it never was. */
+  readonly started: StartedVersion | null;
+  /** The base table's highest block number now: it grows by one for each block that takes a place in the window. */
+  readonly blockMark: number;
+}
+
 /** The table; every state of a version is a row of its own, and none is ever changed. */
 export const CREATE_FOLLOWED_VERSIONS = `CREATE TABLE IF NOT EXISTS followed_versions (
   table_id String COMMENT 'The Delta table\\'s id.',
@@ -43,27 +53,22 @@ WHERE table_id = {table_id:String} AND state = 'done' AND version >= {from:UInt6
     return new Set(rows.map(([version]) => Number(version)));
   }
 
-  /** Whether one version is inserted. */
-  async isDone(tableId: string, version: number): Promise<boolean> {
-    const rows = await this.#rows(
-      `SELECT 1 FROM followed_versions
-WHERE table_id = {table_id:String} AND version = {version:UInt64} AND state = 'done' LIMIT 1`,
+  /** What is known of one version. One statement, because it stands between a session's commit and its row. */
+  async look(tableId: string, version: number): Promise<VersionState> {
+    const first = (column: string) => `argMinIf(${column}, at, state = 'started')`;
+    const rows = await this.#rows<[number, number, number, "Parquet", string, string, string]>(
+      `SELECT countIf(state = 'done') > 0, countIf(state = 'started') > 0,
+  ${first("rows_per_insert")}, ${first("format")}, ${first("settings")}, toString(${first("block_mark")}),
+  (SELECT toString(max(max_block_number)) FROM system.parts
+    WHERE database = currentDatabase() AND table = 'session_metrics')
+FROM followed_versions WHERE table_id = {table_id:String} AND version = {version:UInt64}`,
       { table_id: tableId, version },
     );
-    return rows.length > 0;
-  }
-
-  /** How the version's insert was first begun; null where it never was. */
-  async started(tableId: string, version: number): Promise<StartedVersion | null> {
-    const rows = await this.#rows<[number, "Parquet", string, string]>(
-      `SELECT rows_per_insert, format, settings, toString(block_mark) FROM followed_versions
-WHERE table_id = {table_id:String} AND version = {version:UInt64} AND state = 'started' ORDER BY at LIMIT 1`,
-      { table_id: tableId, version },
-    );
-    const first = rows[0];
-    if (first === undefined) return null;
-    const [rowsPerInsert, format, settings, blockMark] = first;
-    return { rowsPerInsert, format, settings: JSON.parse(settings), blockMark: Number(blockMark) };
+    const [done, begun, rowsPerInsert, format, settings, mark, blockMark] = rows[0]!;
+    const started = begun === 0
+      ? null
+      : { rowsPerInsert, format, settings: JSON.parse(settings), blockMark: Number(mark) };
+    return { done: done !== 0, started, blockMark: Number(blockMark) };
   }
 
   /** Before the insert. */
@@ -79,16 +84,6 @@ WHERE table_id = {table_id:String} AND version = {version:UInt64} AND state = 's
     started: StartedVersion | null,
   ): Promise<void> {
     await this.#write(tableId, version, "done", rows, started);
-  }
-
-  /** The base table's highest block number: it grows by one for each block that takes a place in the window. */
-  async blockMark(): Promise<number> {
-    const rows = await this.#rows<[string]>(
-      "SELECT toString(max(max_block_number)) FROM system.parts " +
-        "WHERE database = currentDatabase() AND table = 'session_metrics'",
-      {},
-    );
-    return Number(rows[0]![0]);
   }
 
   async #write(

@@ -100,7 +100,7 @@ Deno.test("an epoch of ten seconds is grouped to a hundredth of a second", () =>
   assertEquals([grouped.times.length, grouped.times[0], grouped.counts[0]], [1_000, 4.5, 10]);
 });
 
-Deno.test("the board shows each actor's newest report, and when each was last heard", () => {
+Deno.test("the board shows each actor's newest report, when each was last heard, and the first new event", () => {
   let now = 100;
   const board = new StatsBoard(2, () => now);
   assertEquals(board.stats.coordinator, null);
@@ -119,6 +119,10 @@ Deno.test("the board shows each actor's newest report, and when each was last he
   assertEquals(board.stats.sessionActors.map(({ openSessions }) => openSessions), [2, 9]);
   assertEquals(board.stats.coordinator?.sessions, 4);
   assertEquals(board.stats.pulses.map(({ lastSeenMs }) => lastSeenMs), [100, 200, 200, 200]);
+  assertEquals(board.stats.firstNewEventMs, null);
+  board.processing(150);
+  board.processing(160);
+  assertEquals(board.stats.firstNewEventMs, 150);
 });
 
 Deno.test("the seal of an epoch is timed from asking for its barriers, once, also where it is staged again", () => {

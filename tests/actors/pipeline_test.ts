@@ -173,7 +173,9 @@ Deno.test("a process that was killed goes on by replay: every session once, in b
         .spawn();
       await untilCommitted(child, 2);
       child.kill("SIGKILL");
-      await child.output();
+      const problems = new TextDecoder().decode((await child.output()).stderr);
+      const [, again] = /made the committed rows again at (\d+) barriers/.exec(problems) ?? [];
+      assert(kills === 0 ? again === "0" : Number(again) > 0, `the replay is verified: ${problems}`);
       await feedTopic(config, simulated(3_000, 6 + kills));
     }
     await runToEnd(config);

@@ -30,7 +30,7 @@ class ScriptedPipeline implements RunningPipeline {
   }
   onNotice(): void {}
   stats(): PipelineStats {
-    return { ingest: null, sessionActors: [], coordinator: null, pulses: [] };
+    return { ingest: null, sessionActors: [], coordinator: null, firstNewEventMs: null, pulses: [] };
   }
   inspect(): Promise<Inspection> {
     return Promise.resolve({ sessions: [], silentShards: [] });

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Compares a Delta table's sessions with what they must be, row by row and column by column.
 
-    python3 compare_truth.py TABLE TRUTH.json     (needs: pip install deltalake pyarrow)
+    python3 compare_truth.py TABLE TRUTH.json …     (needs: pip install deltalake pyarrow)
 
-TRUTH.json is what `produce --truth` or access_log.py wrote. Rows are matched by their identity (session_id,
+TRUTH.json is what `produce --truth` or access_log.py wrote; several are taken together. Rows are matched by their identity (session_id,
 source_partition, first_offset) where the truth has it, else by session_id and start. Not compared: batch_id,
-created_at and what the truth does not say; in close_reason `timeout`, `idle` and `drain` count as equal, because
-they depend on when the pipeline ran. Exit code 0 where all is equal, 1 where not, 2 where there is nothing to compare.
+created_at and what the truth does not say; in close_reason `timeout`, `idle` and
+`drain` count as equal, because they depend on when the pipeline ran. Of each row a digest is kept and no more, so
+that millions can be compared. Exit code 0 where all is equal, 1 where not, 2 where there is nothing to compare.
 """
 import datetime
+import hashlib
 import json
 import sys
 
@@ -16,6 +18,7 @@ import deltalake
 
 NOT_COMPARED = {"batch_id", "created_at"}
 SHOWN_MAX = 20
+BATCH_ROWS = 10_000
 
 
 def plain(value):
@@ -39,49 +42,96 @@ def comparable(row, columns):
     return row
 
 
-def keyed(rows, key):
-    by_key, twice = {}, []
-    for row in rows:
-        identity = tuple(row[name] for name in key)
-        if identity in by_key:
-            twice.append(identity)
-        by_key[identity] = row
-    return by_key, twice
+def digest(row):
+    return hashlib.blake2b(json.dumps(row, sort_keys=True).encode(), digest_size=16).digest()
+
+
+def true_sessions(paths):
+    """The truth's sessions; `produce --truth` writes one a line, which spares reading all of them at once."""
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            if not file.readline().rstrip().endswith('"sessions":['):
+                file.seek(0)
+                yield from json.load(file)["sessions"]
+                continue
+            for line in file:
+                line = line.strip().rstrip(",")
+                if line.startswith("{"):
+                    yield json.loads(line)
+
+
+def table_rows(table):
+    for batch in table.to_pyarrow_dataset().to_batches(batch_size=BATCH_ROWS):
+        yield from batch.to_pylist()
+
+
+def differing_cells(rows_of_truth, table, columns, identify, identities):
+    """The cells of rows that differ, as lines."""
+    expected = {}
+    for row in rows_of_truth:
+        if identify(row) in identities:
+            expected[identify(row)] = comparable(row, columns)
+    for found in table_rows(table):
+        row = comparable(found, columns)
+        for name in columns if identify(row) in expected else ():
+            if row[name] != expected[identify(row)][name]:
+                yield f"{identify(row)} {name}: {row[name]!r} instead of {expected[identify(row)][name]!r}"
 
 
 def main():
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     table = deltalake.DeltaTable(sys.argv[1])
-    with open(sys.argv[2], encoding="utf-8") as file:
-        truth = json.load(file)["sessions"]
-    if not truth:
+    truth_paths = sys.argv[2:]
+    columns, key, expected = [], [], {}
+
+    def identify(row):
+        return tuple(row[name] for name in key)
+
+    for row in true_sessions(truth_paths):
+        if not columns:
+            columns = list(row)
+            key = ["session_id", "source_partition", "first_offset"]
+            if "first_offset" not in columns:
+                key = ["session_id", "session_start"]
+        row = comparable(row, columns)
+        expected[identify(row)] = digest(row)
+    if not expected:
         print("The truth has no sessions: nothing was compared.")
         sys.exit(2)
-    columns = list(truth[0])
-    key = ["session_id", "source_partition", "first_offset"]
-    if "first_offset" not in columns:
-        key = ["session_id", "session_start"]
-    found = table.to_pyarrow_table().to_pylist()
-    extra = sorted(set(found[0]) - set(columns) - NOT_COMPARED) if found else []
-    expected_by, _ = keyed((comparable(row, columns) for row in truth), key)
-    found_by, twice = keyed((comparable(row, columns) for row in found), key)
-    problems = [f"twice in the table: {identity}" for identity in twice]
-    problems += [f"missing in the table: {identity}" for identity in expected_by.keys() - found_by.keys()]
-    problems += [f"not in the truth: {identity}" for identity in found_by.keys() - expected_by.keys()]
-    cells = 0
-    for identity, expected in expected_by.items():
-        row = found_by.get(identity)
-        if row is None:
+    count, extra, found_rows, revised = len(expected), [], 0, 0
+    seen, repeated, unknown, differing = set(), [], [], []
+    for found in table_rows(table):
+        if found_rows == 0:
+            extra = sorted(set(found) - set(columns) - NOT_COMPARED)
+        found_rows += 1
+        revised += found.get("revision", 0) > 0
+        row = comparable(found, columns)
+        identity = identify(row)
+        if identity in seen:
+            repeated.append(identity)
             continue
-        cells += len(columns)
-        for name in columns:
-            if row[name] != expected[name]:
-                problems.append(f"{identity} {name}: {row[name]!r} instead of {expected[name]!r}")
+        if identity not in expected:
+            unknown.append(identity)
+            continue
+        seen.add(identity)
+        if expected.pop(identity) != digest(row):
+            differing.append(identity)
+    lost = sorted(expected)
+    problems = [f"twice in the table: {identity}" for identity in repeated]
+    problems += [f"missing in the table: {identity}" for identity in lost]
+    problems += [f"not in the truth: {identity}" for identity in unknown]
     for problem in problems[:SHOWN_MAX]:
         print(problem)
-    print(f"{len(found)} rows in the table (version {table.version()}), {len(truth)} in the truth; {len(columns)} "
-          f"columns, {cells} cells compared; {len(problems)} differences." +
+    if differing:
+        shown = set(differing[:SHOWN_MAX])
+        for line in differing_cells(true_sessions(truth_paths), table, columns, identify, shown):
+            print(line)
+    print(f"lost {len(lost)}, repeated {len(repeated)}, unknown {len(unknown)}, differing {len(differing)}; "
+          f"{revised} revised by late events")
+    problems += differing
+    print(f"{found_rows} rows in the table (version {table.version()}), {count} in the truth; {len(columns)} "
+          f"columns, {len(seen) * len(columns)} cells compared; {len(problems)} differences." +
           (f" The truth does not say: {', '.join(extra)}." if extra else ""))
     sys.exit(1 if problems else 0)
 

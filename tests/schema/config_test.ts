@@ -9,7 +9,8 @@ import {
 } from "../../schema/config.ts";
 import { UserError } from "../../schema/errors.ts";
 import { formatSetting, maskUrl, parseSetting, type Setting } from "../../schema/setting.ts";
-import { PRODUCE_SETTINGS, RUN_SETTINGS, SETTINGS } from "../../schema/settings.ts";
+import { PRODUCE_SETTINGS } from "../../schema/produce_settings.ts";
+import { RUN_SETTINGS, SETTINGS } from "../../schema/settings.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "../../schema/units.ts";
 
 function problems(env: Record<string, string>, flags: Record<string, string> = {}): string[] {
@@ -33,7 +34,7 @@ Deno.test("Without flags and variables every setting has its documented default"
     kafkaSaslUsername: null,
     kafkaSaslPassword: null,
     sessionActors: 2,
-    sessionizer: "fast",
+    sessionizer: "plain",
     epochIntervalMs: 10_000,
     epochBytesMax: 256 * 1024 * 1024,
     revisionIntervalMs: 60_000,
@@ -52,6 +53,7 @@ Deno.test("Without flags and variables every setting has its documented default"
     s3Region: "us-east-1",
     s3Prefix: null,
     s3TimeoutMs: 20_000,
+    s3TlsCa: null,
     clickhouseUrl: null,
     clickhouseUser: "default",
     clickhousePassword: null,
@@ -132,6 +134,11 @@ Deno.test("Settings that do not go together are refused with both values", () =>
   assertMatch(
     problems({ CLICKHOUSE_TLS_CA: "ca.pem", CLICKHOUSE_URL: "http://server:8123" })[0]!,
     /^CLICKHOUSE_TLS_CA is set, but CLICKHOUSE_URL does not begin with https/,
+  );
+  const s3 = { S3_ENDPOINT: "http://server:9000", S3_ACCESS_KEY: "key", S3_SECRET_KEY: "hush" };
+  assertMatch(
+    problems({ ...s3, S3_TLS_CA: "ca.pem" })[0]!,
+    /^S3_TLS_CA is set, but S3_ENDPOINT does not begin with https/,
   );
   assertMatch(problems({ CLICKHOUSE_USER: "me" })[0]!, /^CLICKHOUSE_USER is set, but CLICKHOUSE_URL is not/);
   assertMatch(problems({ METRICS_HOST: "0.0.0.0" })[0]!, /^METRICS_HOST is set, but METRICS_PORT is not/);

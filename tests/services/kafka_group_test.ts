@@ -146,7 +146,6 @@ Deno.test("a member that is killed and started again has partitions again before
     const elapsed = systemClock.monotonic() - killedAt;
     await killed[Symbol.asyncDispose]();
     assertLess(elapsed, SESSION_MS - 2_000);
-    console.log(`successor after ${elapsed.toFixed(0)} ms`);
   }));
 
 Deno.test("a member that leaves in order takes its file with it", () =>

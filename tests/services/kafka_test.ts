@@ -47,8 +47,9 @@ async function produceWithJava(
     "headers.delimiter=#",
     "null.marker=NULL",
   ];
-  // Its default gives a busy broker 1.5 s, then drops the records and says nothing.
-  const patience = ["--request-timeout-ms", "60000"];
+  // By default it gives a busy broker so little time, then drops the records and says nothing.
+  const patience = ["--request-timeout-ms", "60000", "--max-block-ms", "300000"];
+  patience.push("--producer-property", "delivery.timeout.ms=300000");
   const args = ["--bootstrap-server", broker.brokers, "--topic", topic, ...patience, ...options];
   const properties = reader.flatMap((property) => ["--property", property]);
   const stdin = new TextEncoder().encode([...lines].join("\n") + "\n");

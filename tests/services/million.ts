@@ -65,7 +65,8 @@ async function produceWithJava({ broker }: Stack, path: string, compression: str
   await (await openKafkaProducer({ connection, topic, partitions: PARTITIONS })).close(); // makes the topic
   const to = ["--bootstrap-server", broker.brokers, "--topic", topic, "--compression-codec", compression];
   const keys = ["--property", "parse.key=true", "--property", `key.separator=${SEPARATOR}`];
-  const sending = ["--request-timeout-ms", "60000", "--batch-size", "65536"];
+  const patience = ["--max-block-ms", "300000", "--producer-property", "delivery.timeout.ms=300000"];
+  const sending = ["--request-timeout-ms", "60000", ...patience, "--batch-size", "65536"];
   const file = await Deno.open(path);
   await broker.tool(broker.consoleProducer, [...to, ...keys, ...sending], file.readable);
   return topic;

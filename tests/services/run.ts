@@ -5,6 +5,7 @@
 import { deltaRsPackages } from "./harness/delta_rs.ts";
 import { kafkaJars, type KafkaVersion, kafkaVersion, OLDEST_KAFKA } from "./harness/kafka.ts";
 import { minioProgram } from "./harness/minio.ts";
+import { sparkPackages } from "./harness/spark.ts";
 
 const GROUPS_AT_ONCE = 3;
 const FOLDER = new URL(".", import.meta.url);
@@ -36,6 +37,7 @@ async function prepare(): Promise<void> {
     ...[...new Set<KafkaVersion>([kafkaVersion(), OLDEST_KAFKA])].map(kafkaJars),
     minioProgram(),
     deltaRsPackages(),
+    sparkPackages(),
   ]);
 }
 

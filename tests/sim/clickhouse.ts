@@ -73,20 +73,20 @@ export class ClickHouse {
 
   /** The rows of a statement that the warehouse is known to send. */
   query(sql: string, params: Readonly<Record<string, unknown>>): unknown[][] {
-    const { table_id: tableId, version } = params;
+    const { table_id: tableId, version, from } = params;
     const ofTable = this.followed.filter((row) => row.tableId === tableId);
-    if (sql.includes("system.parts")) return [[String(this.#blocks)]];
     if (sql.includes("DISTINCT toString(version)")) {
-      const done = ofTable.filter(({ state }) => state === "done");
+      const done = ofTable.filter((row) => row.state === "done" && row.version >= Number(from));
       return [...new Set(done.map((row) => row.version))].map((version) => [String(version)]);
     }
-    const ofVersion = ofTable.filter((row) => row.version === version);
-    if (sql.includes("state = 'done'")) return ofVersion.some(({ state }) => state === "done") ? [[1]] : [];
-    if (sql.includes("state = 'started'")) {
+    if (sql.includes("countIf(state = 'done')")) {
+      const ofVersion = ofTable.filter((row) => row.version === version);
+      const done = ofVersion.some(({ state }) => state === "done");
       const started = ofVersion.find(({ state }) => state === "started");
-      if (started === undefined) return [];
-      const [, rowsPerInsert, format, settings, blockMark] = started.rest;
-      return [[rowsPerInsert, format, settings, String(blockMark)]];
+      const [, rowsPerInsert, format, settings, blockMark] = started?.rest ?? [0, 0, "", "", 0];
+      const begun = started === undefined ? 0 : 1;
+      const mark = String(blockMark);
+      return [[done ? 1 : 0, begun, rowsPerInsert, format, settings, mark, String(this.#blocks)]];
     }
     throw new Error(`The simulated ClickHouse does not know the statement: ${sql}`);
   }

@@ -28,6 +28,7 @@ export class Group {
   constructor(private readonly options: GroupOptions) {}
 
   join(instance: Instance): void {
+    if (this.#members.has(instance)) return;
     this.#members.set(instance, { partitions: new Set(), joining: !this.#newsAt.has(instance) });
     this.rebalance();
   }
@@ -67,7 +68,7 @@ export class Group {
     const gained = [...partitions].filter((partition) => !membership.partitions.has(partition));
     membership.partitions = partitions;
     // Some are taken away and given back before anybody has noticed.
-    const again = [...partitions].filter((partition) => !gained.includes(partition) && random.float() < 0.05);
+    const again = [...partitions].filter((partition) => !gained.includes(partition) && random.float() < 0.15);
     const arrive = (run: () => void) => {
       const at = Math.max(this.#newsAt.get(instance)! + 0.001, scheduler.now + newsMs * random.float());
       this.#newsAt.set(instance, at);

@@ -105,7 +105,7 @@ export class Instance implements Party {
         ...coordinator,
         send: (report) => {
           if (report.type === "closed") {
-            this.#trace(`closes epoch ${report.epoch}: ${JSON.stringify(report)}`);
+            this.#trace(() => `closes epoch ${report.epoch}: ${JSON.stringify(report)}`);
           }
           coordinator.send(report);
         },
@@ -113,7 +113,7 @@ export class Instance implements Party {
       clock: this.#clock,
       config,
       mode,
-      notice: (text) => this.#trace(text),
+      notice: (text) => this.#trace(() => text),
     });
     this.#coordinator = this.#makeCoordinator(control.port2, seals);
     ingest.run().catch((error) => this.fail(error));
@@ -122,13 +122,13 @@ export class Instance implements Party {
 
   /** Asks for an orderly stop. */
   drain(): void {
-    this.#trace("is asked to drain");
+    this.#trace(() => "is asked to drain");
     this.#coordinator.drain();
   }
 
   /** It is gone from one moment to the next. */
   kill(): void {
-    this.#trace("is killed");
+    this.#trace(() => "is killed");
     this.alive = false;
   }
 
@@ -139,13 +139,13 @@ export class Instance implements Party {
 
   #finish(end: End): void {
     if (!this.alive) return;
-    this.#trace(end.type === "failed" ? `stops: ${messageOf(end.error)}` : "has finished");
+    this.#trace(() => end.type === "failed" ? `stops: ${messageOf(end.error)}` : "has finished");
     this.end = end;
     this.alive = false;
   }
 
-  #trace(text: string): void {
-    this.around.trace(() => `${this.name} ${text}`);
+  #trace(text: () => string): void {
+    this.around.trace(() => `${this.name} ${text()}`);
   }
 
   #makeClock(): Clock {
@@ -190,7 +190,7 @@ export class Instance implements Party {
     const { network, bucket } = this.around;
     const { config, mode } = this.options;
     const { pipeline, topic } = config;
-    const notice = (text: string) => this.#trace(text);
+    const notice = (text: string) => this.#trace(() => text);
     const toIngest = channel<IngestCommand, IngestReport>(ingest);
     return new Coordinator({
       config,
@@ -269,7 +269,7 @@ export class Instance implements Party {
 
   /** Nobody is fenced by a commit of its own. */
   #watchFencing(partitions: readonly Assignment[]): void {
-    this.#trace(`is fenced: ${JSON.stringify(partitions)}`);
+    this.#trace(() => `is fenced: ${JSON.stringify(partitions)}`);
     for (const { partition } of partitions) {
       if (this.around.newestWriter(partition) !== this.name) continue;
       this.violations.push(

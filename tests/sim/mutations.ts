@@ -22,8 +22,23 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "checkpoints are written before the commit",
     edits: [{
       file: "actors/epoch.ts",
-      find: `return [{ type: "stage", epoch }];`,
-      replace: `return [{ type: "checkpoint", snapshots: epoch.snapshots }, { type: "stage", epoch }];`,
+      find: `return [{ type: "stage", epoch, attempt: epoch.attempt }];`,
+      replace: `return [
+      { type: "checkpoint", snapshots: epoch.snapshots },
+      { type: "stage", epoch, attempt: epoch.attempt },
+    ];`,
+    }, {
+      file: "actors/log_places.ts",
+      find: "place?.number === snapshot.barrier.number ?",
+      replace: "place !== undefined ?",
+    }],
+  },
+  {
+    name: "a checkpoint names the newest version at hand",
+    edits: [{
+      file: "actors/log_places.ts",
+      find: "deltaVersion: place.version",
+      replace: "deltaVersion: Math.max(...[...this.#places.values()].map(({ version }) => version))",
     }],
   },
   {
@@ -64,9 +79,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "an insert is marked as done before it is made",
     edits: [{
       file: "sinks/warehouse/clickhouse_warehouse.ts",
-      find: "const started = parquet === null ? null : await this.#insert(tableId, version, rows, parquet);",
+      find: "const started = payload === null ? null : await this.#insert(tableId, version, payload, state);",
       replace: `await this.#followed.markDone(tableId, version, rows, null);
-      const started = parquet === null ? null : await this.#insert(tableId, version, rows, parquet);`,
+      const started = payload === null ? null : await this.#insert(tableId, version, payload, state);`,
     }],
   },
   {
@@ -89,34 +104,33 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "a commit that is tried again has another id",
     edits: [{
       file: "sinks/lake/lake.ts",
-      find: "const txnId = this.#failedTxnIds.get(identity) ?? this.#uuid();",
-      replace: "const txnId = this.#uuid();",
+      find: "const attempt = this.#failed.get(identity) ?? this.#newAttempt(commit);",
+      replace: "const attempt = this.#newAttempt(commit);",
     }],
   },
   {
     name: "remembered sessions are left out of checkpoints",
     edits: [{
-      file: "actors/checkpoint.ts",
-      find: "for (const { sessionId, key, firstOffset, closed, events } of occurrences) {",
-      replace: `for (const { sessionId, key, firstOffset, closed, events } of occurrences) {
-      if (closed !== null) continue;`,
+      file: "actors/fast_snapshot.ts",
+      find: "if (isMine(part.columns.keyHash[i]!)) reader.restore(i);",
+      replace: "if (isMine(part.columns.keyHash[i]!) && part.columns.closed[i] === 0) reader.restore(i);",
     }],
   },
   {
     name: "the event ids of restored sessions are forgotten",
     edits: [{
-      file: "actors/checkpoint.ts",
-      find: "eventIds: new Set(stored.map(({ event }) => event.eventId)),",
-      replace: "eventIds: new Set(),",
+      file: "actors/fast_snapshot.ts",
+      find: "block.write(e - from, idHash[2 * e]!, idHash[2 * e + 1]!, what);",
+      replace: "block.write(e - from, e, 0, what);",
     }],
   },
   {
     name: "close-open is not on record",
     edits: [{
       file: "actors/ingest.ts",
-      find: `this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers });`,
+      find: `this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers, snapshots });`,
       replace: `const recorded = barriers.map((barrier) => ({ ...barrier, closeOpen: false }));
-    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers: recorded });`,
+    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers: recorded, snapshots });`,
     }],
   },
   {
@@ -130,16 +144,16 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "the latest event times are not restored",
     edits: [{
-      file: "actors/coordinator.ts",
-      find: "if (latestEventTime === null) continue;",
-      replace: "if (latestEventTime !== undefined) continue;",
+      file: "actors/epoch.ts",
+      find: "noteLatest(state, partition, latestEventTime);",
+      replace: "if (Number.isNaN(latestEventTime)) noteLatest(state, partition, latestEventTime);",
     }],
   },
   {
     name: "the ledger is not restored",
     edits: [{
-      file: "actors/coordinator.ts",
-      find: "for (const [partition, ledger] of plan.ledgers) epochs.ledgers.set(partition, ledger);",
+      file: "actors/epoch.ts",
+      find: "if (ledger !== null) state.ledgers.set(partition, ledger);",
       replace: "",
     }],
   },
@@ -198,24 +212,105 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "dead letters are not fed again after a crash",
     edits: [{
       file: "actors/coordinator.ts",
-      find: "await this.#refeedDeadLetters(plan);",
+      find: "await refeedDeadLetters(this.deps.deadLetterTopic, lake, recent);",
       replace: "",
     }],
   },
   {
     name: "one id under two keys is one session",
     edits: [{
-      file: "actors/sessionizer.ts",
-      find: "sameBytes(known.key, key)\n",
-      replace: "known.key.length > 0 || sameBytes(known.key, key)\n",
+      file: "actors/occurrence_table.ts",
+      find: "if (key === null || keyView === null) return key === keyView;",
+      replace: "if (key === null || keyView === null || keyView !== null) return true;",
     }],
   },
   {
     name: "commits that landed since the positions were read are taken for replayed",
     edits: [{
       file: "actors/restart.ts",
-      find: "const recent = since.filter(({ version }) => version <= state.version);",
-      replace: "const recent = since;",
+      find: "version <= state.version &&",
+      replace: "",
+    }],
+  },
+  {
+    name: "a pending revision is forgotten",
+    edits: [{
+      file: "actors/fast_partition.ts",
+      find: "if (table.count[i] === 0 || closed === 0 || table.amended[i] !== 0) continue;",
+      replace: "if (table.count[i] === 0 || closed === 0 || table.amended[i]! > 1_000) continue;",
+    }],
+  },
+  {
+    name: "pending revisions are left out of checkpoints",
+    edits: [{
+      file: "actors/fast_snapshot.ts",
+      find: "columns.amended[at] = table.amended[i]!;",
+      replace: "columns.amended[at] = 0;",
+    }],
+  },
+  {
+    name: "revise is not on record",
+    edits: [{
+      file: "actors/ingest.ts",
+      find: `this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers, snapshots });`,
+      replace: `const recorded = barriers.map((barrier) => ({ ...barrier, revise: false }));
+    this.deps.coordinator.send({ type: "closed", epoch: command.epoch, barriers: recorded, snapshots });`,
+    }],
+  },
+  {
+    name: "a drain leaves revisions pending",
+    edits: [{
+      file: "actors/epoch.ts",
+      find: "if (due.length === 0 || (early && !final)) return [];",
+      replace: "if (due.length === 0 || early) return [];",
+    }],
+  },
+  {
+    name: "the row that a revision replaces is left out of the change data",
+    edits: [{
+      file: "sinks/lake/copy_on_write.ts",
+      find: "const left = date === oldDate ? changed.map((row) => ({ row, revised: false })) : [];",
+      replace: "const left: { row: number; revised: boolean }[] = [];",
+    }],
+  },
+  {
+    name: "a rewrite is kept where another writer has replaced its files",
+    edits: [{
+      file: "sinks/lake/copy_on_write.ts",
+      find: "const holds = done?.sources.every((path) => snapshot.files.has(path)) &&",
+      replace: "const holds = done !== null &&",
+    }],
+  },
+  {
+    name: "what a fenced partition had in an epoch is committed with the rest",
+    edits: [{
+      file: "actors/commit.ts",
+      find: "const order = (reduced ?",
+      replace: "const order = (reduced && partitions.length < 0 ?",
+    }],
+  },
+  {
+    name: "a fenced partition's state is kept",
+    edits: [{
+      file: "actors/ingest.ts",
+      find: "this.#forget(stale);",
+      replace: "",
+    }],
+  },
+  {
+    name: "a restart is planned while an epoch of the partition is in flight",
+    edits: [{
+      file: "actors/epoch.ts",
+      find: "filter((partition) => !inFlight.has(partition))",
+      replace: "filter((partition) => !inFlight.has(partition + 1_000))",
+    }],
+  },
+  {
+    name: "what comes late of an earlier assignment is taken for the present one's",
+    edits: [{
+      file: "actors/epoch.ts",
+      find: "epoch.barriers = report.barriers.filter(({ partition }) => state.assignments.has(partition));",
+      replace: "epoch.barriers = report.barriers;",
     }],
   },
   {

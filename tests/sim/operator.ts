@@ -6,6 +6,7 @@ import type { Random } from "../../sources/random.ts";
 import { Group } from "./group.ts";
 import type { Instance } from "./instance.ts";
 import type { Service } from "./network.ts";
+import { expectSeals } from "./oracle.ts";
 import { configOf } from "./plan.ts";
 import { isOrdinary, type World } from "./simulation.ts";
 import { T0 } from "./time.ts";
@@ -281,7 +282,9 @@ export class Operator {
       return network.settled && alive.length >= plan.instances && alive.every(({ ready }) => ready);
     });
     if (ending === "idle") {
-      await this.#until("all sessions are closed", () => this.#allConsumed() && this.#nothingHeld());
+      // Under a shorter timeout than before, what is due is closed with the partition's next change only.
+      const closed = () => plan.settingsChange || this.#nothingHeld();
+      await this.#until("all sessions are closed", () => this.#allConsumed() && closed());
     }
     if (this.#failures.length > 0) return;
     this.#mayFinish = true;
@@ -290,7 +293,9 @@ export class Operator {
       if (ending === "drain" || ending === "idle") instance.drain();
       else instance.kill();
     }
+    const drained = this.#alive().map(({ name }) => name);
     await this.#until("all processes have stopped", () => this.#instances.length === 0);
+    if (ending === "drain" && this.#finished === drained.length) this.#requireNothingPending(drained);
     // A commit that arrived after its process was gone is in no running process's hands.
     if (ending === "idle" && plan.instances === 1 && this.#allFollowed()) return;
     this.#finished = 0;
@@ -298,6 +303,19 @@ export class Operator {
     this.#mode = { untilEnd: true, closeOpen: ending === "until_end_close_open" };
     await this.#until("the bounded run is over", () => this.#finished > 0);
     this.#wanted = 0;
+  }
+
+  /** A drain brings out every revision. */
+  #requireNothingPending(drained: readonly string[]): void {
+    const { topic, chains } = this.world;
+    for (const [partition, links] of chains) {
+      if (!drained.includes(links.at(-1)!.writer)) continue;
+      const { pending } = expectSeals(topic.partitions[partition]!.history, links).at(-1)!;
+      if (pending === 0) continue;
+      this.#failures.push(
+        `A drain has left ${pending} sessions of partition ${partition} without their revision.`,
+      );
+    }
   }
 
   #allFollowed(): boolean {

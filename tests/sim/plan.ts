@@ -56,7 +56,7 @@ export function planOf(seed: number): Plan {
   const random = new Random(seed);
   const chance = (share: number) => random.float() < share;
   const partitions = 1 + random.below(3);
-  const producedMs = 2_000 + random.below(6_000);
+  const producedMs = 1_000 + random.below(4_000);
   const stormy = chance(0.75);
   const faults = Object.fromEntries(
     SERVICES.map((service) => [service, faultsOf(service, random, stormy && chance(0.6), producedMs)]),
@@ -67,18 +67,18 @@ export function planOf(seed: number): Plan {
     starts: Array.from({ length: partitions }, () => chance(0.2) ? random.below(50) : 0),
     additions: chance(0.2) ? [random.below(producedMs)] : [],
     producedMs,
-    burstMs: 20 + random.below(120),
+    burstMs: 20 + random.below(100),
     burstRecords: 1 + random.below(6),
     quiet: partitions > 1 && chance(0.4) ? random.below(partitions) : null,
     gaps: chance(0.4) ? 0.15 : 0,
     workload: {
       sessions: 2 + random.below(10),
-      late: chance(0.6) ? random.float() * 0.2 : 0,
+      late: chance(0.7) ? random.float() * 0.3 : 0,
       duplicates: chance(0.6) ? random.float() * 0.15 : 0,
       bad: chance(0.6) ? random.float() * 0.15 : 0,
       ends: random.float() * 0.15,
-      lagMs: 1 + random.below(300),
-      lateMs: 500 + random.below(6_000),
+      lagMs: 1 + random.below(random.float() < 0.2 ? 3_000 : 300),
+      lateMs: 300 + random.below(2_500),
       trust: chance(0.1),
     },
     latencyMs: 0.2 + random.float() * 10,
@@ -91,9 +91,9 @@ export function planOf(seed: number): Plan {
     rowsPerInsert: chance(0.3) ? 1 + random.below(4) : 1_000,
     faults,
     instances: chance(0.4) ? 2 + random.below(2) : 1,
-    rebalances: chance(0.5) ? random.below(6) : 0,
+    rebalances: chance(0.5) ? random.below(5) : 0,
     newsMs: chance(0.3) ? 1_500 : 150,
-    crashes: chance(0.85) ? 1 + random.below(5) : 0,
+    crashes: chance(0.85) ? 1 + random.below(4) : 0,
     zombies: chance(0.25) ? 1 + random.below(2) : 0,
     clockJumpMs: chance(0.3) ? random.below(20_000) : 0,
     damage,
@@ -115,7 +115,7 @@ function faultsOf(service: Service, random: Random, faulty: boolean, producedMs:
     refused: random.float() * 0.1 * rare,
     lost: random.float() * 0.1 * rare,
     late: random.float() * 0.1 * rare,
-    outage: rare === 1 && random.float() < 0.3 ? [from, from + random.below(2_500)] : null,
+    outage: rare === 1 && random.float() < 0.3 ? [from, from + random.below(1_500)] : null,
   };
 }
 
@@ -126,11 +126,11 @@ export function configOf(plan: Plan, random: Random): Config {
   const varied = (value: number) => plan.settingsChange ? Math.floor(value * (0.6 + random.float())) : value;
   return {
     ...BASE,
-    sessionActors: 1 + random.below(4),
+    sessionActors: 1 + random.below(3),
     epochIntervalMs: 150 + plan.seed % 5 * 100,
     epochBytesMax: 40_000,
     mailboxBytesMax: 500 + random.below(6_000),
-    revisionIntervalMs: plan.seed % 4 * 400,
+    revisionIntervalMs: [0, 300, 1_500, 20_000][plan.seed % 4]!,
     sessionTimeoutMs: varied(800),
     watermarkDelayMs: varied(100),
     allowedLatenessMs: varied(400),

@@ -30,7 +30,7 @@ export interface Program {
 /**
  * Copies the program, with `mutation` where it is given.
  *
- * @throws where a text that is to be replaced is not there exactly once: the program has changed, the list must too
+ * @throws where the mutation does not fit: see {@linkcode edited}
  */
 export async function copyProgram(mutation: Mutation | null): Promise<Program> {
   const folder = await Deno.makeTempDir({ prefix: "sessionary-sim-" });
@@ -58,15 +58,22 @@ async function copyFolder(target: string, path: string, edits: readonly Edit[]):
 }
 
 async function copyFile(target: string, path: string, edits: readonly Edit[]): Promise<void> {
+  const text = await edited(path, edits.filter(({ file }) => file === path));
+  const copied = LAKE.test(path) ? text.replaceAll(CODECS, `"${PLAIN}"`) : text;
+  await Deno.writeTextFile(`${target}/${path}`, copied);
+}
+
+/**
+ * A file's text with a mutation's edits of it.
+ *
+ * @throws where a text that is to be replaced is not there exactly once: the program has changed, the list must too
+ */
+export async function edited(path: string, edits: readonly Edit[]): Promise<string> {
   let text = await Deno.readTextFile(new URL(path, ROOT));
-  for (const { file, find, replace } of edits) {
-    if (file !== path) continue;
+  for (const { find, replace } of edits) {
     const found = text.split(find).length - 1;
-    if (found !== 1) {
-      throw new Error(`${path} has ${found} times, and not once, the text ${JSON.stringify(find)}`);
-    }
+    if (found !== 1) throw new Error(`${path} has ${found} times, not once: ${JSON.stringify(find)}`);
     text = text.replace(find, () => replace);
   }
-  if (LAKE.test(path)) text = text.replaceAll(CODECS, `"${PLAIN}"`);
-  await Deno.writeTextFile(`${target}/${path}`, text);
+  return text;
 }

@@ -16,9 +16,9 @@ export interface Party {
 }
 
 interface Happening {
-  readonly time: number;
+  time: number;
   /** Orders what happens at one time, by chance. */
-  readonly tie: number;
+  tie: number;
   readonly party: Party | null;
   readonly run: () => void;
   cancelled: boolean;
@@ -31,6 +31,7 @@ export class Scheduler {
   /** To whom the newest event happened. */
   party: Party | null = null;
   readonly #heap: Happening[] = [];
+  #deferred = 0;
 
   constructor(private readonly random: Random) {}
 
@@ -51,7 +52,10 @@ export class Scheduler {
       if (next.cancelled || next.party?.alive === false) continue;
       this.now = Math.max(this.now, next.time);
       if (next.party !== null && next.party.pausedUntil > this.now) {
-        this.#push({ ...next, time: next.party.pausedUntil });
+        // In the order in which it would have happened.
+        next.time = next.party.pausedUntil;
+        next.tie = this.#deferred++;
+        this.#push(next);
         continue;
       }
       this.steps++;

@@ -14,7 +14,7 @@ export interface WorkloadOptions {
   readonly ends: number;
   /** How far event times lie behind the broker's, typically. */
   readonly lagMs: number;
-  /** How late a late event is at most. */
+  /** How long a late event is held back at most. */
   readonly lateMs: number;
   /** Some records have a key of their own choice. */
   readonly trust: boolean;
@@ -29,13 +29,24 @@ export class Workload {
   #events = 0;
   #readers: string[] = [];
   #sessions = 0;
+  /** Late events, with the time at which they are sent. */
+  #heldBack: { readonly at: number; readonly record: NewRecord }[] = [];
   readonly #recent: { readonly event: SimEvent; readonly key: string }[] = [];
 
   constructor(private readonly partition: number, private readonly options: WorkloadOptions) {}
 
   /** `count` records that reach the broker at `now`, virtual milliseconds. */
   burst(count: number, now: number): NewRecord[] {
-    return Array.from({ length: count }, () => this.#record(T0 + now));
+    const { random, late, lateMs } = this.options;
+    const due = this.#heldBack.filter(({ at }) => at <= now).map(({ record }) => record);
+    this.#heldBack = this.#heldBack.filter(({ at }) => at > now);
+    const records = Array.from({ length: count }, () => this.#record(T0 + now));
+    const sent = records.filter((record) => {
+      const held = random.float() < late;
+      if (held) this.#heldBack.push({ at: now + random.below(lateMs), record });
+      return !held;
+    });
+    return [...due, ...sent];
   }
 
   #record(brokerTime: number): NewRecord {
@@ -54,11 +65,10 @@ export class Workload {
   }
 
   #event(brokerTime: number): SimEvent {
-    const { random, sessions, late, ends, lagMs, lateMs } = this.options;
+    const { random, sessions, ends, lagMs } = this.options;
     while (this.#readers.length < sessions) this.#readers.push(`s${this.partition}-${this.#sessions++}`);
     const reader = random.below(sessions);
     const sessionId = this.#readers[reader]!;
-    const lag = random.float() < late ? random.below(lateMs) : random.below(lagMs);
     const ended = random.float() < ends;
     // Now and then an id comes back after its end.
     if (ended ? random.float() < 0.7 : random.float() < 0.02) this.#readers.splice(reader, 1);
@@ -67,7 +77,7 @@ export class Workload {
       sessionId,
       userId: random.below(1_000),
       type: ended ? "session_end" : random.pick(TYPES),
-      time: Math.floor(brokerTime - lag),
+      time: Math.floor(brokerTime - random.below(lagMs)),
       brand: random.pick(BRANDS),
     };
   }

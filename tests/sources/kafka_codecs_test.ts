@@ -5,7 +5,12 @@ import fc from "fast-check";
 import { compressFrameSync } from "lz4-napi";
 import { compressSync } from "snappy";
 import { AssertionError } from "../../schema/errors.ts";
-import { loadCodecs, loadPlainSnappy, uncompressSnappy } from "../../sources/kafka_codecs.ts";
+import {
+  loadCodecs,
+  loadPlainCrc32c,
+  loadPlainSnappy,
+  uncompressSnappy,
+} from "../../sources/kafka_codecs.ts";
 
 const bytes = fc.oneof(
   fc.uint8Array({ maxLength: 2_000 }),
@@ -39,6 +44,20 @@ Deno.test("Snappy in plain JavaScript and the native one read each other", async
     assertEquals(plain(codecs.decompress(2, snappy.compress(given))), plain(given));
     assertEquals(plain(snappy.uncompress(codecs.compressSnappy(given))), plain(given));
   }));
+});
+
+Deno.test("the checksum in plain JavaScript and the native one agree, and are CRC-32C", async () => {
+  const [{ crc32c }, plainCrc32c] = await Promise.all([loadCodecs(), loadPlainCrc32c()]);
+  fc.assert(fc.property(bytes, (given) => assertEquals(crc32c(given), plainCrc32c(given))));
+  // RFC 3720, B.4: 32 bytes of ones.
+  assertEquals(crc32c(new Uint8Array(32).fill(0xff)), 0x62a8ab43);
+});
+
+Deno.test("what is decompressed is the caller's own, also where nothing was compressed", async () => {
+  const codecs = await loadCodecs();
+  const given = Uint8Array.of(1, 2, 3);
+  codecs.decompress(0, given).fill(9);
+  assertEquals(plain(given), [1, 2, 3]);
 });
 
 Deno.test("Snappy in Java's framed blocks is joined, in one block, several or none", async () => {

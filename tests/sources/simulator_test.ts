@@ -1,6 +1,12 @@
 import { assert, assertEquals, assertGreater, assertLess, assertLessOrEqual } from "@std/assert";
 import { parseEvent } from "../../schema/user_event.ts";
-import { type SimulatedRecord, Simulator, virtualTimeline } from "../../sources/simulator.ts";
+import {
+  LATE_MS,
+  type SimulatedRecord,
+  Simulator,
+  type SimulatorOptions,
+  virtualTimeline,
+} from "../../sources/simulator.ts";
 
 const START_MS = Date.UTC(2026, 0, 1);
 
@@ -8,7 +14,9 @@ function take(simulator: Simulator, count: number): SimulatedRecord[] {
   return Array.from({ length: count }, () => simulator.next());
 }
 
-function virtual(seed: number, events: number, more: { outOfOrder?: number; duplicates?: number } = {}) {
+type Shares = Pick<SimulatorOptions, "late" | "duplicates" | "outOfOrder">;
+
+function virtual(seed: number, events: number, more: Shares = {}) {
   return new Simulator({ seed, ...virtualTimeline(events, START_MS), ...more });
 }
 
@@ -136,22 +144,62 @@ Deno.test("out-of-order events are up to some seconds old, have times of their o
   assertLess(Math.abs(disordered / 20_000 - 0.09), 0.02);
 });
 
-Deno.test("duplicates repeat an event of a session that goes on, byte for byte", () => {
+Deno.test("duplicates repeat an event byte for byte, at once or within the time that a session is remembered", () => {
   const simulator = virtual(4, 20_000, { duplicates: 0.05 });
   const records = take(simulator, 20_000);
-  const seen = new Map<string, string>();
-  let duplicates = 0;
-  for (const { event, duplicate } of records) {
-    assertEquals(duplicate, seen.has(event.event_id));
-    if (duplicate) {
-      duplicates++;
-      assertEquals(JSON.stringify(event), seen.get(event.event_id));
-      assert(event.event_type !== "session_end");
-    }
-    seen.set(event.event_id, JSON.stringify(event));
-  }
+  const seen = new Map<string, { text: string; at: number }>();
+  let [duplicates, atOnce, now] = [0, 0, 0];
+  records.forEach(({ event, duplicate }, i) => {
+    const first = seen.get(event.event_id);
+    assertEquals(duplicate, first !== undefined);
+    if (!duplicate) now = Date.parse(event.timestamp);
+    if (first === undefined) return void seen.set(event.event_id, { text: JSON.stringify(event), at: now });
+    duplicates++;
+    assertEquals(JSON.stringify(event), first.text);
+    assertLessOrEqual(now - first.at, LATE_MS.max);
+    if (records[i - 1]!.event === event) atOnce++;
+  });
   assertEquals(simulator.generated, records.length - duplicates);
-  assertGreater(duplicates, 500);
+  assertLess(Math.abs(duplicates / simulator.generated - 0.05), 0.01);
+  assertLess(Math.abs(atOnce / duplicates - 0.5), 0.1);
+});
+
+Deno.test("late events come 20 s to 2 min after their session's end, with the times at which they happened", () => {
+  const records = take(virtual(4, 20_000, { late: 0.05 }), 20_000);
+  const ended = new Map<string, number>();
+  let [late, now] = [0, 0];
+  for (const { event: { session_id, event_type, timestamp }, more } of records) {
+    const [time, end] = [Date.parse(timestamp), ended.get(session_id)];
+    if (end === undefined) now = time;
+    if (event_type === "session_end") ended.set(session_id, time);
+    if (end === undefined) {
+      if (event_type !== "session_end") assertEquals(more, undefined);
+      continue;
+    }
+    late++;
+    assertLess(time, end);
+    // Between two new events, whose times are 50 ms apart.
+    assert(now - end >= LATE_MS.min - 100 && now - end <= LATE_MS.max + 100, `${now - end} ms`);
+  }
+  assertLess(Math.abs(late / records.length - 0.045), 0.01);
+});
+
+Deno.test("what is held back at the end comes out whole, and each ended session says where it is complete", () => {
+  const shares = { late: 0.05, duplicates: 0.05, outOfOrder: 0.05 };
+  const simulator = virtual(6, 5_000, shares);
+  const records: SimulatedRecord[] = [];
+  for (let next = simulator.nextOf(5_000); next !== null; next = simulator.nextOf(5_000)) records.push(next);
+  assertEquals(records.filter(({ duplicate }) => !duplicate).length, 5_000);
+  assertEquals(new Set(records.map(({ event }) => event.event_id)).size, 5_000);
+  const own = Map.groupBy(records, ({ event }) => event.session_id);
+  for (const session of own.values()) {
+    const end = session.findIndex(({ event }) => event.event_type === "session_end");
+    if (end < 0) continue;
+    assertEquals(session.slice(end).map(({ more }) => more), [
+      ...session.slice(end + 1).map(() => true as const),
+      undefined,
+    ]);
+  }
 });
 
 Deno.test("some articles are read far more than others, of some hundreds a brand", () => {

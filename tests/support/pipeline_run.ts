@@ -14,6 +14,8 @@ import { openQueryService } from "../../commands/open_query_service.ts";
 
 export type Row = Record<string, Cell>;
 
+const COMMITTED_POLL_MS = 5;
+
 /** The configuration that `env` makes. */
 export function configOf(env: Record<string, string>): Config {
   return resolveConfig({ flags: {}, env }).config;
@@ -28,6 +30,36 @@ export async function feedTopic(config: Config, feed: RecordFeed): Promise<numbe
   } finally {
     await producer.close();
   }
+}
+
+/** Runs the pipeline and feeds it, and sends no more before what was sent is committed. Returns the records sent. */
+export async function feedEpochByEpoch(config: Config, feed: RecordFeed, sendBytes: number): Promise<number> {
+  const pipeline = await startPipeline({ config, untilEnd: false, closeOpen: false });
+  let [sent, committed, ended] = [0, 0, false];
+  pipeline.onEpoch(({ events }) => committed += events);
+  pipeline.finished.catch(() => {}).finally(() => ended = true);
+  const producer = await openProducer(config, systemClock);
+  await produce({
+    feed,
+    producer: {
+      topic: producer.topic,
+      send: async (records) => {
+        const positions = await producer.send(records);
+        sent += records.length;
+        while (committed < sent && !ended) await systemClock.sleep(COMMITTED_POLL_MS);
+        return positions;
+      },
+      close: () => producer.close(),
+    },
+    sendBytes,
+    rate: "max",
+    now: systemClock.monotonic,
+    sleep: systemClock.sleep,
+  });
+  await producer.close();
+  pipeline.drain();
+  await pipeline.finished;
+  return sent;
 }
 
 /** `run --until-end`, with or without `--close-open`. */

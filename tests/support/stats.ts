@@ -31,6 +31,7 @@ export function pipelineStats(coordinator: Partial<CoordinatorStats> = {}): Pipe
       { actor: "session", shard: 1, openSessions: 1, heldEvents: 1, heldBytes: null },
     ],
     coordinator: coordinatorStats(coordinator),
+    firstNewEventMs: 7_500,
     pulses: [{ name: "ingest", lastSeenMs: 1_000 }, { name: "coordinator", lastSeenMs: 2_000 }],
   };
 }

@@ -24,8 +24,8 @@ export class ScriptedExplorer implements Explorer {
   letters: Rows = { columns: ["reason"], rows: [] };
   versions = 0;
 
-  analytics(name: string, range: TimeRange, limit: number) {
-    this.asked.push(["analytics", name, range, limit]);
+  analytics(name: string, range: TimeRange, limit: number, stamp: string) {
+    this.asked.push(["analytics", name, range, limit, stamp]);
     if (name !== "brand_analytics") return Promise.resolve(null);
     return Promise.resolve({
       name,
@@ -92,6 +92,8 @@ export class ScriptedExplorer implements Explorer {
 export interface WebAppOptions {
   /** Null: the pipeline is not up. */
   readonly stats?: PipelineStats | null;
+  /** What the actors report from then on. */
+  readonly statsNow?: () => PipelineStats;
   readonly explorer?: Explorer;
   readonly queryService?: QueryService | null;
   readonly token?: string | null;
@@ -128,7 +130,7 @@ export function webApp(options: WebAppOptions = {}): WebApp {
       inspected.push(query);
       return Promise.resolve({ sessions: open, silentShards: [] });
     };
-    page.show({ stats: () => stats, inspect }, explorer, new AbortController().signal);
+    page.show({ stats: options.statsNow ?? (() => stats), inspect }, explorer, new AbortController().signal);
   }
   const app = createApp({
     queryService: () => options.queryService ?? null,

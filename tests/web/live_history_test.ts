@@ -31,7 +31,11 @@ Deno.test("Rates are taken over ten seconds, and levels are the newest", () => {
 
 Deno.test("Five minutes are kept, and nothing is sampled of a pipeline that does not report yet", () => {
   const history = new LiveHistory();
-  history.sample({ ingest: null, sessionActors: [], coordinator: null, pulses: [] }, 0, 0);
+  history.sample(
+    { ingest: null, sessionActors: [], coordinator: null, firstNewEventMs: null, pulses: [] },
+    0,
+    0,
+  );
   assertEquals(history.points, []);
   for (let second = 1; second <= HISTORY_SECONDS + 5; second++) {
     history.sample(statsOf(0, 0), 1_000 * second, 0);

@@ -1,5 +1,7 @@
-import { assertEquals } from "@std/assert";
-import { LiveStream, VIEWERS_MAX } from "../../web/live_stream.ts";
+import { assert, assertEquals } from "@std/assert";
+import { BACKOFF_MAX_MS } from "../../actors/retry.ts";
+import { ANSWER_WAIT_MS, PROBE_INTERVAL_MS } from "../../actors/sink_probe.ts";
+import { LiveStream, LOOK_INTERVAL_MS, VIEWERS_MAX } from "../../web/live_stream.ts";
 import { FakeClock, turns } from "../support/fake_clock.ts";
 
 class World {
@@ -75,4 +77,10 @@ Deno.test("There are only so many viewers, and none after the end", async () => 
   const reader = streams[1]!.getReader();
   await reader.read(); // The first status was ready before.
   assertEquals((await reader.read()).done, true);
+});
+
+Deno.test("The waits from a sink's fall, or its return, to the page add up to less than five seconds", () => {
+  // The coordinator reports at once when a sink turns.
+  assert(PROBE_INTERVAL_MS + ANSWER_WAIT_MS + LOOK_INTERVAL_MS < 5_000);
+  assert(BACKOFF_MAX_MS + LOOK_INTERVAL_MS < 5_000);
 });

@@ -45,6 +45,7 @@ Deno.test("what the actors report is what a scrape shows, with labels", async ()
     },
   }));
   const expected: [number, string, Record<string, string>?][] = [
+    [2.5, "sessionary_recovery_seconds"],
     [30, "sessionary_source_records_total"],
     [28, "sessionary_events_total"],
     [4, "sessionary_sessions_total"],

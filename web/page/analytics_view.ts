@@ -36,7 +36,6 @@ const RANGES = [
 ] as const;
 
 const RANGE_DEFAULT = "24h";
-const REFRESH_MS = 5_000;
 const ROWS_SHORT = 10;
 const ROWS_LONG = 200;
 
@@ -69,8 +68,8 @@ export class AnalyticsView implements View {
   tick(): void {
     for (const [name, loaded] of this.#loaded) {
       const limit = this.#long.has(name) ? ROWS_LONG : ROWS_SHORT;
-      loaded.refresh(
-        REFRESH_MS,
+      loaded.follow(
+        this.#context.stamp(),
         () => this.#context.connection.get<Analytics>(`/api/analytics/${name}`, { ...this.#bounds(), limit }),
       );
     }
@@ -128,7 +127,7 @@ export class AnalyticsView implements View {
             ? ""
             : `, before ${
               instant(Date.parse(until))
-            }`}, in whole hours or days (UTC). The answer may be up to 10 s old.</p>
+            }`}, in whole hours or days (UTC). What other instances wrote may be missing for some seconds.</p>
       </div>
     `;
   }
@@ -187,7 +186,7 @@ function titleOf(column: string): string {
 }
 
 /** What a table shows of the sums, unless all columns are wanted. */
-const MAIN_COLUMNS = new Set(["total_events", "sessions"]);
+const MAIN_COLUMNS = new Set(["total_events"]);
 
 function columnsOf(
   { totals, series, dimensions, weight }: Analytics,

@@ -76,8 +76,8 @@ export class FlowView implements View {
           html`Events that could not be used, by reason, since the
           start. <a href="#/table/dead-letters">Look at them</a>`,
         )}
-        ${card("Notices", renderNotices(status), "What the actors had to say, the newest first.")}
       </div>
+      ${card("Notices", renderNotices(status), "What the actors had to say, the newest first.")}
     `;
   }
 
@@ -144,9 +144,9 @@ function renderTiles(status: Status): TemplateResult {
     ${tile("Open sessions", count(status.openSessions), `${count(status.heldEvents)} events held`, "open")}
     ${
     tile(
-      "Click to queryable",
+      "To queryable, P50",
       seconds(latency.p50),
-      `P50; P95 ${seconds(latency.p95)}, P99 ${seconds(latency.p99)}`,
+      `P95 ${seconds(latency.p95)}, P99 ${seconds(latency.p99)}`,
       "latency",
     )
   }

@@ -1,6 +1,9 @@
 /** Something that is asked from the API and shown: the newest answer, or why there is none. */
 import { now } from "./browser.ts";
 
+const AGE_MIN_MS = 1_000;
+const AGE_MAX_MS = 15_000;
+
 /** An answer, kept until a newer one is here. */
 export class Loaded<T> {
   #value: T | null = null;
@@ -9,6 +12,7 @@ export class Loaded<T> {
   /** Only the answer to the newest question counts. */
   #question = 0;
   #waiting = false;
+  #stamp: string | null = null;
   readonly #redraw: () => void;
 
   constructor(redraw: () => void) {
@@ -31,11 +35,29 @@ export class Loaded<T> {
     this.#problem = null;
     this.#askedAt = -Infinity;
     this.#waiting = false;
+    this.#stamp = null;
   }
 
   /** Asks, unless it was asked less than `ageMs` milliseconds ago or an answer is still to come. */
   refresh(ageMs: number, ask: () => Promise<T>): void {
     if (this.#waiting || now() - this.#askedAt < ageMs) return;
+    this.#ask(ask);
+  }
+
+  /**
+   * Asks where `stamp` is another one than last time, at most once a second; else now and then, because other instances
+   * write too.
+   */
+  follow(stamp: string, ask: () => Promise<T>): void {
+    if (this.#waiting) return;
+    const age = now() - this.#askedAt;
+    const due = stamp !== this.#stamp || this.#problem !== null ? AGE_MIN_MS : AGE_MAX_MS;
+    if (age < due) return;
+    this.#stamp = stamp;
+    this.#ask(ask);
+  }
+
+  #ask(ask: () => Promise<T>): void {
     this.#askedAt = now();
     this.#waiting = true;
     const question = ++this.#question;

@@ -32,7 +32,8 @@ const connection = new Connection((_line: LineState, newest: Status | null) => {
   status = newest ?? status;
   redraw();
 });
-const context = { connection, redraw };
+const stamp = () => `${status?.deltaVersion} ${status?.sinks.warehouse?.rows} ${status?.lagVersions}`;
+const context = { connection, redraw, stamp };
 
 const VIEWS: Readonly<Record<string, { readonly title: string; readonly view: View }>> = {
   flow: { title: "Flow", view: new FlowView(context) },
@@ -115,6 +116,11 @@ function renderLine(): TemplateResult {
   }
 }
 
+/** What stands out of a finding: up to its first colon or stop. */
+function headline(text: string): string {
+  return /^.*?[.:](?= )/s.exec(text)?.[0] ?? text;
+}
+
 /** The same words as long as nothing changes, so that they are read out once. */
 function renderHealth(): TemplateResult {
   const { state, sinceMs } = connection.line;
@@ -136,7 +142,9 @@ function renderHealth(): TemplateResult {
   }
   return html`${
     status.findings.map(({ severity, text, advice }) =>
-      html`<p class="finding ${severity}"><strong>${visible(text)}</strong> ${advice}</p>`
+      html`<p class="finding ${severity}"><strong>${headline(text)}</strong>${
+        visible(text.slice(headline(text).length))
+      } ${advice}</p>`
     )
   }`;
 }

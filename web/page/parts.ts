@@ -13,6 +13,8 @@ export interface ViewContext {
   readonly connection: Connection;
   /** Draws the page again, soon. */
   readonly redraw: () => void;
+  /** What this instance has written up to now: another one where there may be something new in the sinks. */
+  readonly stamp: () => string;
 }
 
 /** What stands behind the `#` of the address. */
@@ -57,6 +59,8 @@ export interface Column<R> {
   readonly cell: (row: R) => Content;
   /** Numbers stand on the right. */
   readonly number?: boolean;
+  /** Left out on a phone. */
+  readonly minor?: boolean;
 }
 
 /** A table that scrolls by itself where it is wider than its place, and on a phone is a list of its rows; `empty` stands where there are no rows. */
@@ -77,8 +81,10 @@ export function table<R>(
         </thead>
         <tbody>${rows.map((row) =>
           html`<tr>${
-            columns.map(({ title, cell, number }) =>
-              html`<td class=${number ? "number" : ""} data-label=${title}>${cell(row)}</td>`
+            columns.map(({ title, cell, number, minor }) =>
+              html`<td class="${number ? "number" : ""} ${minor ? "minor" : ""}" data-label=${title}>${
+                cell(row)
+              }</td>`
             )
           }</tr>`
         )}</tbody>

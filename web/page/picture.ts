@@ -18,7 +18,7 @@ interface Station {
   readonly state: State;
   /** Instead of the state's own word. */
   readonly word?: string;
-  readonly figure: string;
+  readonly figure: Content;
   readonly facts: readonly (readonly [string, Content])[];
   readonly more?: Content;
 }
@@ -102,7 +102,7 @@ function epochs({ lastEpoch, epochsInFlight, lastCommitMs, epochIntervalMs, tota
       duration(epochIntervalMs)
     } a barrier closes an epoch: what has ended by then leaves together.`,
     state: epochsInFlight >= IN_FLIGHT_MAX ? "busy" : "good",
-    figure: `epoch ${count(lastEpoch)}`,
+    figure: html`epoch <span data-figure="epoch">${count(lastEpoch)}</span>`,
     facts: [
       ["Under way", `${epochsInFlight} of ${IN_FLIGHT_MAX}`],
       ["Last commit", lastCommitMs === null ? "none yet" : timeOfDay(lastCommitMs)],

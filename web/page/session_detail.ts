@@ -45,7 +45,7 @@ export const openColumns: readonly Column<OpenSession>[] = [
   { title: "Last event", cell: ({ lastEvent }) => lastEvent.type },
   { title: "At", cell: ({ end }) => time(end) },
   { title: "Events", cell: ({ events }) => count(events), number: true },
-  { title: "Partition", cell: ({ partition }) => count(partition), number: true },
+  { title: "Partition", minor: true, cell: ({ partition }) => count(partition), number: true },
   { title: "A gap closes it from", cell: (session) => time(earliest(session)) },
 ];
 

@@ -52,8 +52,8 @@ const FINISHED_COLUMNS: readonly Column<Row>[] = [
   },
   { title: "Closed by", cell: ({ close_reason }) => text(close_reason) },
   { title: "Brand", cell: ({ brand }) => text(brand) },
-  { title: "Country", cell: ({ country }) => text(country) },
-  { title: "Device", cell: ({ device_type }) => text(device_type) },
+  { title: "Country", minor: true, cell: ({ country }) => text(country) },
+  { title: "Device", minor: true, cell: ({ device_type }) => text(device_type) },
   { title: "Start", cell: ({ session_start }) => time(Date.parse(String(session_start))) },
   {
     title: "Duration",
@@ -61,8 +61,13 @@ const FINISHED_COLUMNS: readonly Column<Row>[] = [
     number: true,
   },
   { title: "Events", cell: ({ total_events }) => number(total_events), number: true },
-  { title: "Pages", cell: ({ pages_visited_count }) => number(pages_visited_count), number: true },
-  { title: "Epoch", cell: ({ batch_id }) => number(batch_id), number: true },
+  {
+    title: "Pages",
+    minor: true,
+    cell: ({ pages_visited_count }) => number(pages_visited_count),
+    number: true,
+  },
+  { title: "Epoch", minor: true, cell: ({ batch_id }) => number(batch_id), number: true },
 ];
 
 /** The view at `#/sessions`, `#/sessions/id/…` and `#/sessions/user/…`. */
@@ -101,8 +106,8 @@ export class SessionsView implements View {
     // A page that the reader has turned to stays as it is.
     if (before !== null && this.#finished.value !== null) return;
     const limit = this.#search === null ? PAGE_ROWS : FOUND_ROWS;
-    this.#finished.refresh(
-      REFRESH_MS,
+    this.#finished.follow(
+      this.#context.stamp(),
       () => connection.get<Sessions>("/api/sessions", { ...search, limit, before }),
     );
   }

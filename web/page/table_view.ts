@@ -17,7 +17,6 @@ import {
   type ViewContext,
 } from "./parts.ts";
 
-const REFRESH_MS = 2_000;
 const PAGE_ROWS = 20;
 /** Bytes of a dead letter that are shown; the lake has all of them. */
 const BYTES_SHOWN = 1_024;
@@ -52,11 +51,12 @@ export class TableView implements View {
 
   tick(): void {
     const { connection } = this.#context;
-    this.#summary.refresh(REFRESH_MS, () => connection.get<Table>("/api/table"));
+    const stamp = this.#context.stamp();
+    this.#summary.follow(stamp, () => connection.get<Table>("/api/table"));
     const before = this.#versionPages.at(-1)!;
     if (before === null || this.#versions.value === null) {
-      this.#versions.refresh(
-        REFRESH_MS,
+      this.#versions.follow(
+        stamp,
         () => connection.get<Versions>("/api/table/versions", { limit: PAGE_ROWS, before }),
       );
     }
@@ -64,8 +64,8 @@ export class TableView implements View {
     // One that is being read must not move away.
     const isRead = document.querySelector("#dead-letters details[open]") !== null;
     if ((skip === 0 && !isRead) || this.#letters.value === null) {
-      this.#letters.refresh(
-        REFRESH_MS,
+      this.#letters.follow(
+        stamp,
         () => connection.get<DeadLetters>("/api/dead-letters", { limit: PAGE_ROWS, skip }),
       );
     }
@@ -185,7 +185,7 @@ function waiting(): TemplateResult {
 const VERSION_COLUMNS: readonly Column<Version>[] = [
   { title: "Version", cell: ({ version }) => count(version), number: true },
   { title: "Committed", cell: ({ timestampMs }) => time(timestampMs) },
-  { title: "Operation", cell: ({ operation }) => operation === null ? "–" : foreign(operation) },
+  { title: "Operation", minor: true, cell: ({ operation }) => operation === null ? "–" : foreign(operation) },
   { title: "Epoch", cell: ({ epoch }) => epoch === null ? "–" : count(epoch), number: true },
   { title: "Rows", cell: ({ rowsAdded }) => rowsAdded === null ? "–" : `+${count(rowsAdded)}`, number: true },
   {
@@ -200,7 +200,7 @@ const VERSION_COLUMNS: readonly Column<Version>[] = [
     number: true,
   },
   { title: "Dead letters", cell: ({ deadLetters }) => count(deadLetters), number: true },
-  { title: "Closed by", cell: ({ closedBy }) => closedBy === null ? "–" : foreign(closedBy) },
+  { title: "Closed by", minor: true, cell: ({ closedBy }) => closedBy === null ? "–" : foreign(closedBy) },
   {
     title: "Written by",
     cell: ({ engine, details }) =>

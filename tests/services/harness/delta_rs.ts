@@ -15,22 +15,22 @@ export async function deltaRsPackages(): Promise<string> {
   });
 }
 
-/** Runs a Python script that imports `deltalake`, on a table in `s3`; returns what it printed. */
+/** Runs a Python script that imports `deltalake`, on a table in a folder or in `s3`; returns what it printed. */
 export async function runDeltaRs(
   script: string,
   args: readonly string[],
-  s3: S3Credentials,
+  s3: S3Credentials | null,
 ): Promise<string> {
+  const store = s3 && {
+    AWS_ENDPOINT_URL: s3.endpoint,
+    AWS_ALLOW_HTTP: "true",
+    AWS_ACCESS_KEY_ID: s3.accessKey,
+    AWS_SECRET_ACCESS_KEY: s3.secretKey,
+    AWS_REGION: s3.region,
+  };
   return await runTool("python3", {
     args: [script, ...args],
-    env: {
-      PYTHONPATH: await deltaRsPackages(),
-      AWS_ENDPOINT_URL: s3.endpoint,
-      AWS_ALLOW_HTTP: "true",
-      AWS_ACCESS_KEY_ID: s3.accessKey,
-      AWS_SECRET_ACCESS_KEY: s3.secretKey,
-      AWS_REGION: s3.region,
-    },
+    env: { PYTHONPATH: await deltaRsPackages(), ...store },
     otherwise: OTHERWISE,
   });
 }

@@ -11,6 +11,12 @@ export interface Target {
   readonly port: number;
 }
 
+/** A server's certificate and its key, PEM. */
+export interface TlsIdentity {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** What happens to the connections of a proxy. */
 export type LinkState =
   /** Bytes are forwarded. */
@@ -61,17 +67,19 @@ function close(connection: Disposable): void {
 export class TcpFaultProxy implements AsyncDisposable {
   readonly hostname = "127.0.0.1";
   readonly port: number;
-  #listener: Deno.TcpListener | null;
+  #listener: Deno.TcpListener | Deno.TlsListener | null;
   #state: LinkState = "up";
   #resumed = Promise.withResolvers<void>();
   readonly #open = new Set<Deno.Conn>();
   readonly #served = new Set<Promise<void>>();
 
-  constructor(protected readonly target: Target) {
-    this.#listener = Deno.listen({ hostname: this.hostname, port: 0 });
-    this.port = this.#listener.addr.port;
+  /** @param tls how clients are served, where that is by TLS; the target is reached without it */
+  constructor(protected readonly target: Target, protected readonly tls: TlsIdentity | null = null) {
+    const listener = this.#listen(0);
+    this.#listener = listener;
+    this.port = listener.addr.port;
     this.#resumed.resolve();
-    this.#track(this.#accept(this.#listener));
+    this.#track(this.#accept(listener));
   }
 
   get state(): LinkState {
@@ -88,7 +96,7 @@ export class TcpFaultProxy implements AsyncDisposable {
       this.#listener = null;
       this.cut();
     } else if (this.#listener === null) {
-      this.#listener = Deno.listen({ hostname: this.hostname, port: this.port });
+      this.#listener = this.#listen(this.port);
       this.#track(this.#accept(this.#listener));
     }
   }
@@ -128,7 +136,12 @@ export class TcpFaultProxy implements AsyncDisposable {
     }
   }
 
-  async #accept(listener: Deno.TcpListener): Promise<void> {
+  #listen(port: number): Deno.TcpListener | Deno.TlsListener {
+    const address = { hostname: this.hostname, port };
+    return this.tls === null ? Deno.listen(address) : Deno.listenTls({ ...address, ...this.tls });
+  }
+
+  async #accept(listener: Deno.TcpListener | Deno.TlsListener): Promise<void> {
     for await (const client of listener) this.#track(this.#serveOne(client));
   }
 
@@ -176,7 +189,7 @@ export class HttpFaultProxy extends TcpFaultProxy {
   readonly #promised = new Map<HttpFault, () => void>();
 
   get url(): string {
-    return `http://${this.hostname}:${this.port}`;
+    return `${this.tls === null ? "http" : "https"}://${this.hostname}:${this.port}`;
   }
 
   /**

@@ -14,6 +14,8 @@ const CHUNK_PAUSE_MS = 250;
 /** How long anything may take before the test fails with what it waited for. */
 const PATIENCE_MS = 90_000;
 const POLL_MS = 50;
+/** How often a pipeline's statistics are new. */
+const STATS_MS = 1_000;
 
 /** Waits until `condition` holds. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -76,12 +78,26 @@ export class PipelineRun {
     await until(`the insert of ${target} epochs`, () => this.inserted >= target);
   }
 
-  /** Ends the feed, drains, and resolves when all is done; rejects with what stopped the pipeline. */
+  /** Ends the feed, lets ClickHouse catch up, drains, and resolves when all is done; rejects with what stopped it. */
   async drain(): Promise<PipelineSummary> {
     this.#feeding.abort();
     await Promise.race([this.#fed, this.pipeline.finished]);
+    await Promise.race([this.#caughtUp(), this.pipeline.finished]);
     this.pipeline.drain();
-    return await this.pipeline.finished;
+    const summary = await this.pipeline.finished;
+    const lacking = this.warnings.find((text) => text.startsWith("ClickHouse still lacks"));
+    if (lacking !== undefined) throw new Error(`ClickHouse was to catch up before the drain: ${lacking}`);
+    return summary;
+  }
+
+  /** A drain waits a minute for ClickHouse; a busy machine may need more, as long as it gets on. */
+  async #caughtUp(): Promise<void> {
+    let behind = Infinity;
+    for (let still = 0; still < PATIENCE_MS && behind > 0; still += STATS_MS) {
+      await systemClock.sleep(STATS_MS);
+      const lag = this.pipeline.stats().coordinator?.lagVersions ?? Infinity;
+      if (lag < behind) [behind, still] = [lag, 0];
+    }
   }
 
   async #feed(firstSeed: number): Promise<void> {

@@ -58,7 +58,7 @@ Deno.test("A certificate that is not trusted, and a server without TLS, are told
   );
   assertMatch(
     untrusted.message,
-    /has a certificate that this machine does not trust: set NODE_EXTRA_CA_CERTS/,
+    /has a certificate that this machine does not trust: set S3_TLS_CA/,
   );
   const plain = s3Error("list 'x'", new Error("received corrupt message of type InvalidContentType"), PLACE);
   assertMatch(plain.message, /does not speak this protocol: check the scheme/);

@@ -37,7 +37,7 @@ Deno.test("analytics over a time: the totals of its buckets and their series are
     await warehouse.follow("t", 1, addedRows(12, parquetOf(rows())));
     for (const range of [ALWAYS, { sinceMs: T0 + HOUR_MS, untilMs: T0 + 4 * HOUR_MS }]) {
       for (const name of ANALYTICS_NAMES) {
-        const answer = (await analyticsOver(access.client, name, range, 200))!;
+        const answer = (await analyticsOver(access.client, name, range, 200, "1"))!;
         const { sinceMs, untilMs } = range;
         const bounds = sinceMs === null || untilMs === null ? {} : { sinceMs, untilMs };
         const plain = await runNamedQuery(access.client, name, { limit: 1_000, ...bounds });
@@ -68,9 +68,9 @@ Deno.test("analytics over a time: the totals of its buckets and their series are
         assertEquals(series.rows.map(([time]) => time), [...series.rows.map(([time]) => time)].sort(), name);
       }
     }
-    const few = (await analyticsOver(access.client, "brand_analytics", ALWAYS, 2))!;
+    const few = (await analyticsOver(access.client, "brand_analytics", ALWAYS, 2, "1"))!;
     assertEquals([few.totals.rows.map(([brand]) => brand), few.truncated], [["brand-0", "brand-1"], true]);
-    assertEquals(await analyticsOver(access.client, "sessions", ALWAYS, 2), null);
+    assertEquals(await analyticsOver(access.client, "sessions", ALWAYS, 2, "1"), null);
     await warehouse.close();
   }));
 
@@ -83,8 +83,8 @@ Deno.test("analytics ask for ClickHouse's query cache, with all that varies as p
       return Promise.resolve({ json: () => Promise.resolve([]) });
     },
   } as unknown as ClickHouseClient;
-  await analyticsOver(client, "brand_analytics", ALWAYS, 10);
-  await analyticsOver(client, "brand_analytics", { sinceMs: T0, untilMs: T0 + HOUR_MS }, 10);
+  await analyticsOver(client, "brand_analytics", ALWAYS, 10, "stamp");
+  await analyticsOver(client, "brand_analytics", { sinceMs: T0, untilMs: T0 + HOUR_MS }, 10, "stamp");
   const [totals, series, totalsLater, seriesLater] = asked;
   assertEquals([totals!.query, series!.query], [totalsLater!.query, seriesLater!.query]);
   assertEquals(totalsLater!.query_params, {
@@ -93,8 +93,8 @@ Deno.test("analytics ask for ClickHouse's query cache, with all that varies as p
     limit: 10,
   });
   for (const { clickhouse_settings } of asked) {
-    const { use_query_cache, query_cache_ttl } = clickhouse_settings;
-    assertEquals([use_query_cache, query_cache_ttl], [1, CACHE_SECONDS]);
+    const { use_query_cache, query_cache_ttl, query_cache_tag } = clickhouse_settings;
+    assertEquals([use_query_cache, query_cache_ttl, query_cache_tag], [1, CACHE_SECONDS, "stamp"]);
   }
 });
 

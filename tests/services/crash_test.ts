@@ -1,0 +1,28 @@
+/** Ten kills on real services; a hundred are `deno task crash`'s. */
+import { assert, assertEquals } from "@std/assert";
+import { runCrash } from "./crash/crash_run.ts";
+import { formatReport } from "./crash/report.ts";
+
+Deno.test("two instances that are killed ten times, and services that are killed under them, lose and repeat nothing", async () => {
+  const report = await runCrash({
+    kills: 10,
+    seconds: 40,
+    outages: 2,
+    instances: 2,
+    rate: 300,
+    open: 500,
+    seed: 5,
+    disorder: { late: 5, duplicates: 5, outOfOrder: 5 },
+  }, console.log);
+  console.log(formatReport(report));
+  const { lost, repeated, unknown, differing, problems, produced } = report;
+  assertEquals({ lost, repeated, unknown, differing, problems }, {
+    lost: 0,
+    repeated: 0,
+    unknown: 0,
+    differing: 0,
+    problems: [],
+  });
+  assertEquals([report.consumed, report.deadLetters], [produced.records, produced.bad]);
+  assert(report.rows > 500 && produced.bad > 0 && report.verifiedBarriers > 0);
+});
