@@ -14,7 +14,7 @@ import { batchBytes, type Channel, type Mailbox } from "./mailbox.ts";
 import type { Assignment, IngestCommand, IngestReport, PartitionStart, RunMode } from "./protocol.ts";
 import { probeKeys } from "./key_probe.ts";
 import { markOf, noteNewest, type Reading, requireSameTopic } from "./reading.ts";
-import { splitByShard } from "./route.ts";
+import { type BatchSlice, splitByShard } from "./route.ts";
 
 /** The longest wait for records before commands are looked at again. */
 const POLL_WAIT_MS = 50;
@@ -35,6 +35,12 @@ export interface IngestDeps {
   readonly mode: RunMode;
   /** Tells the operator something. */
   readonly notice: (text: string) => void;
+}
+
+/** Batches of a partition that are not routed yet, and the first record of the first one. */
+interface Fetched {
+  readonly batches: readonly RecordBatch[];
+  readonly first: number;
 }
 
 /** The one actor that reads the source; made once, {@linkcode Ingest.run} ends with a `shutdown`. */
@@ -143,10 +149,10 @@ export class Ingest {
     const { source, config, mode } = this.deps;
     const { batches, atEnd } = await this.#poll(POLL_BYTES, POLL_WAIT_MS);
     this.#polledAt = this.deps.clock.monotonic();
-    for (const batch of batches) {
-      const reading = this.#readings.get(batch.partition);
-      invariant(reading !== undefined, `partition ${batch.partition} is polled only after it was assigned`);
-      await this.#route(reading, batch, 0, reading.end);
+    for (const [partition, own] of Map.groupBy(batches, ({ partition }) => partition)) {
+      const reading = this.#readings.get(partition);
+      invariant(reading !== undefined, `partition ${partition} is polled only after it was assigned`);
+      await this.#route(reading, { batches: own, first: 0 }, reading.end);
       if (reading.position >= reading.end) source.pause(reading.partition);
     }
     for (const reading of this.#readings.values()) reading.atEnd = atEnd.includes(reading.partition);
@@ -236,27 +242,39 @@ export class Ingest {
   }
 
   /**
-   * Hands the batch's records from index `first` on, up to offset `end`, to the shards.
+   * Hands a partition's records up to offset `end` to the shards.
    *
-   * @returns the index of the first record that was not routed
+   * @returns what was not routed
    */
-  async #route(reading: Reading, batch: RecordBatch, first: number, end: number): Promise<number> {
-    let stop = first;
-    while (stop < batch.count && batch.offsets[stop]! < end) stop++;
-    if (stop > first) {
-      const parts = splitByShard(batch, first, stop, this.deps.mailboxes.length);
-      noteNewest(reading, batch, stop - 1);
-      reading.records += stop - first;
-      this.#total.records += stop - first;
-      for (const [shard, part] of parts.entries()) {
-        if (part === null) continue;
-        this.#epochBytes += batchBytes(part);
-        this.#total.bytes += part.keys.byteLength + part.values.byteLength;
-        await this.deps.mailboxes[shard]!.deliver(part);
-      }
+  async #route(reading: Reading, { batches, first }: Fetched, end: number): Promise<Fetched> {
+    const slices: BatchSlice[] = [];
+    let [at, start] = [0, first];
+    for (; at < batches.length; at++, start = 0) {
+      const batch = batches[at]!;
+      let stop = start;
+      while (stop < batch.count && batch.offsets[stop]! < end) stop++;
+      if (stop > start) slices.push({ batch, start, end: stop });
+      reading.position = stop < batch.count ? end : Math.min(batch.nextOffset, end);
+      start = stop;
+      if (reading.position < batch.nextOffset) break; // the rest is for another barrier
     }
-    reading.position = stop < batch.count ? end : Math.min(batch.nextOffset, end);
-    return stop;
+    await this.#deliver(reading, slices);
+    return { batches: batches.slice(at), first: at < batches.length ? start : 0 };
+  }
+
+  async #deliver(reading: Reading, slices: readonly BatchSlice[]): Promise<void> {
+    const newest = slices.at(-1);
+    if (newest === undefined) return;
+    const parts = splitByShard(slices, this.deps.mailboxes.length);
+    noteNewest(reading, newest.batch, newest.end - 1);
+    for (const [shard, part] of parts.entries()) {
+      if (part === null) continue;
+      reading.records += part.count;
+      this.#total.records += part.count;
+      this.#epochBytes += batchBytes(part);
+      this.#total.bytes += part.keys.byteLength + part.values.byteLength;
+      await this.deps.mailboxes[shard]!.deliver(part);
+    }
   }
 
   #close(command: Extract<IngestCommand, { type: "close" }>): void {
@@ -341,18 +359,15 @@ export class Ingest {
     this.#readings.set(partition, reading);
     await this.deps.source.seek(partition, start.offset);
     this.deps.source.resume(partition);
-    let fetched: readonly RecordBatch[] = [];
-    let index = 0; // of the first record of fetched[0] that is not routed
+    let fetched: Fetched = { batches: [], first: 0 };
     for (const { barrier, semantics } of replay) {
       post({ type: "semantics", partition, semantics });
       while (reading.position < barrier.to) {
-        if (fetched.length === 0) fetched = await this.#fetchForReplay(reading, barrier);
+        if (fetched.batches.length === 0) {
+          fetched = { batches: await this.#fetchForReplay(reading, barrier), first: 0 };
+        }
         if (this.#readings.get(partition) !== reading) return;
-        const batch = fetched[0]!;
-        index = await this.#route(reading, batch, index, barrier.to);
-        if (reading.position < batch.nextOffset) continue; // the rest is for the next barrier
-        fetched = fetched.slice(1);
-        index = 0;
+        fetched = await this.#route(reading, fetched, barrier.to);
       }
       reading.records = 0;
       reading.last = barrier;

@@ -63,10 +63,10 @@ export class Mailbox {
     }
     this.#outstanding += bytes;
     const { offsets, timestamps, keys, keyEnds, values, valueEnds, nulls } = batch;
-    const buffers = [offsets, timestamps, keys, keyEnds, values, valueEnds, nulls].map(({ buffer }) =>
-      buffer
+    const buffers = new Set(
+      [offsets, timestamps, keys, keyEnds, values, valueEnds, nulls].map(({ buffer }) => buffer),
     );
-    this.#channel.send({ type: "records", batch }, buffers as ArrayBuffer[]);
+    this.#channel.send({ type: "records", batch }, [...buffers] as ArrayBuffer[]);
   }
 
   /** Posts what is small and must not wait: barriers and restores. They follow all batches delivered before. */

@@ -1,9 +1,16 @@
-/** Splitting a batch of records by shard: bytes are copied once, never parsed. PURE. */
+/** Splitting records by shard: bytes are copied once, never parsed. PURE. */
 import { KEY_IS_NULL, type RecordBatch, VALUE_IS_NULL } from "../sources/source.ts";
 import { routingHash, shardOf } from "./shard.ts";
 
 /** Shorter keys are copied byte by byte: a call would take longer. */
 const CALL_BYTES_MIN = 64;
+
+/** The records `start` ≤ i < `end` of a batch, at least one. */
+export interface BatchSlice {
+  readonly batch: RecordBatch;
+  readonly start: number;
+  readonly end: number;
+}
 
 /** A part that is being filled. */
 interface Part {
@@ -14,22 +21,29 @@ interface Part {
 }
 
 /**
- * The records `start` ≤ i < `end` of a batch, by the shard of their key, each part in the batch's order and in buffers of
- * its own.
+ * Records of one partition by the shard of their key, in their order. Each part's arrays lie in one buffer of its own: it
+ * crosses to another thread as one thing.
  *
  * @returns one entry per shard; null for a shard that gets none
  */
-export function splitByShard(
-  batch: RecordBatch,
-  start: number,
-  end: number,
-  shards: number,
-): readonly (RecordBatch | null)[] {
+export function splitByShard(slices: readonly BatchSlice[], shards: number): readonly (RecordBatch | null)[] {
+  const parts = Array.from({ length: shards }, (): Part => ({
+    count: 0,
+    keyBytes: 0,
+    valueBytes: 0,
+    batch: null,
+  }));
+  const shardsOf = slices.map((slice) => assign(slice, parts));
+  for (const part of parts) if (part.count > 0) part.batch = emptyBatch(slices[0]!.batch.partition, part);
+  for (const part of parts) part.count = part.keyBytes = part.valueBytes = 0;
+  slices.forEach((slice, i) => fill(slice, shardsOf[i]!, parts));
+  return parts.map((part) => part.batch);
+}
+
+/** The shard of each record; the parts' sizes are added up. */
+function assign({ batch, start, end }: BatchSlice, parts: readonly Part[]): Uint8Array {
   const { keys, keyEnds, valueEnds, nulls } = batch;
-  const parts = Array.from(
-    { length: shards },
-    (): Part => ({ count: 0, keyBytes: 0, valueBytes: 0, batch: null }),
-  );
+  const shards = parts.length;
   const shardOfRecord = new Uint8Array(end - start);
   let keyStart = start === 0 ? 0 : keyEnds[start - 1]!;
   let valueStart = start === 0 ? 0 : valueEnds[start - 1]!;
@@ -37,6 +51,8 @@ export function splitByShard(
     const [keyEnd, valueEnd] = [keyEnds[i]!, valueEnds[i]!];
     const shard = nulls[i]! & KEY_IS_NULL
       ? shardOf(null, shards)
+      : shards === 1
+      ? 0
       : routingHash(keys, keyStart, keyEnd) % shards;
     shardOfRecord[i - start] = shard;
     const part = parts[shard]!;
@@ -46,36 +62,29 @@ export function splitByShard(
     keyStart = keyEnd;
     valueStart = valueEnd;
   }
-  for (const part of parts) if (part.count > 0) part.batch = emptyBatch(batch, part);
-  fill(batch, start, end, shardOfRecord, parts);
-  return parts.map((part) => part.batch);
+  return shardOfRecord;
 }
 
-function emptyBatch({ partition }: RecordBatch, { count, keyBytes, valueBytes }: Part): RecordBatch {
+function emptyBatch(partition: number, { count, keyBytes, valueBytes }: Part): RecordBatch {
+  const buffer = new ArrayBuffer(25 * count + keyBytes + valueBytes);
+  const bytesAt = 25 * count;
   return {
     partition,
     count,
-    offsets: new Float64Array(count),
-    timestamps: new Float64Array(count),
-    keys: new Uint8Array(keyBytes),
-    keyEnds: new Uint32Array(count),
-    values: new Uint8Array(valueBytes),
-    valueEnds: new Uint32Array(count),
-    nulls: new Uint8Array(count),
+    offsets: new Float64Array(buffer, 0, count),
+    timestamps: new Float64Array(buffer, 8 * count, count),
+    keyEnds: new Uint32Array(buffer, 16 * count, count),
+    valueEnds: new Uint32Array(buffer, 20 * count, count),
+    nulls: new Uint8Array(buffer, 24 * count, count),
+    keys: new Uint8Array(buffer, bytesAt, keyBytes),
+    values: new Uint8Array(buffer, bytesAt + keyBytes, valueBytes),
     nextOffset: 0,
   };
 }
 
-/** Copies each record behind those that its part has; the parts' counts count up again. */
-function fill(
-  from: RecordBatch,
-  start: number,
-  end: number,
-  shardOfRecord: Uint8Array,
-  parts: readonly Part[],
-): void {
-  const { keys, keyEnds, values, valueEnds, offsets, timestamps, nulls } = from;
-  for (const part of parts) part.count = part.keyBytes = part.valueBytes = 0;
+/** Copies each record behind those that its part has; the parts' sizes count up again. */
+function fill({ batch, start, end }: BatchSlice, shardOfRecord: Uint8Array, parts: readonly Part[]): void {
+  const { keys, keyEnds, values, valueEnds, offsets, timestamps, nulls } = batch;
   let keyStart = start === 0 ? 0 : keyEnds[start - 1]!;
   let valueStart = start === 0 ? 0 : valueEnds[start - 1]!;
   for (let i = start; i < end; i++) {

@@ -6,14 +6,10 @@ import { systemClock } from "../actors/clock.ts";
 import { startPipeline } from "../actors/supervisor.ts";
 import { type Config, resolveConfig } from "../schema/config.ts";
 import { parseEvent } from "../schema/user_event.ts";
-import { openProducer, openSource } from "../sources/open.ts";
-import { produce } from "../sources/produce.ts";
-import { SimulatedFeed } from "../sources/simulated_feed.ts";
-import { Simulator, virtualTimeline } from "../sources/simulator.ts";
-import { valueAt } from "../sources/source.ts";
+import { type RecordBatch, valueAt } from "../sources/source.ts";
+import { produceEvents, readEvents } from "./embedded.ts";
 
 const EVENTS_DEFAULT = 200_000;
-const POLL_BYTES = 4 * 1024 * 1024;
 
 interface Measurement {
   readonly stage: string;
@@ -27,37 +23,8 @@ async function timed(stage: string, work: () => Promise<number>): Promise<Measur
   return { stage, events, seconds: (systemClock.monotonic() - start) / 1000 };
 }
 
-async function produceEvents(config: Config, events: number): Promise<number> {
-  const { timeline, readers } = virtualTimeline(events, systemClock.now());
-  const feed = new SimulatedFeed(new Simulator({ seed: 1, timeline, readers }), { events });
-  const producer = await openProducer(config, systemClock);
-  const { records } = await produce({
-    feed,
-    producer,
-    rate: "max",
-    now: () => systemClock.monotonic(),
-    sleep: (ms, signal) => systemClock.sleep(ms, signal),
-  });
-  await producer.close();
-  return records;
-}
-
-/** Reads the whole topic; with `parse`, validates every event too. */
-async function readEvents(config: Config, parse: boolean): Promise<number> {
-  const source = await openSource(config, systemClock);
-  const ranges = await source.ranges();
-  for (const { partition, start } of ranges) await source.seek(partition, start);
-  let records = 0;
-  for (;;) {
-    const { batches, atEnd } = await source.poll(POLL_BYTES, 0);
-    for (const batch of batches) {
-      records += batch.count;
-      for (let i = 0; parse && i < batch.count; i++) parseEvent(valueAt(batch, i));
-    }
-    if (batches.length === 0 && atEnd.length === ranges.length) break;
-  }
-  await source.close();
-  return records;
+function parseBatch(batch: RecordBatch): void {
+  for (let i = 0; i < batch.count; i++) parseEvent(valueAt(batch, i));
 }
 
 async function runPipeline(config: Config, events: number): Promise<number> {
@@ -91,8 +58,8 @@ try {
   const { config } = resolveConfig({ flags: {}, env: { DATA_DIR: dataDir } });
   print([
     await timed("produce into the embedded log", () => produceEvents(config, events)),
-    await timed("read it, throw it away", () => readEvents(config, false)),
-    await timed("read, parse and validate, one thread", () => readEvents(config, true)),
+    await timed("read it, throw it away", () => readEvents(config, () => {})),
+    await timed("read, parse and validate, one thread", () => readEvents(config, parseBatch)),
     await timed("the whole pipeline, start to drain", () => runPipeline(config, events)),
   ]);
 } finally {

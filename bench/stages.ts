@@ -169,7 +169,8 @@ function perEvent(batches: readonly RecordBatch[], events: number): Stage[] {
   const each = (work: (value: Uint8Array) => void) => () => {
     for (const batch of batches) for (let i = 0; i < batch.count; i++) work(valueAt(batch, i)!);
   };
-  const route = () => batches.forEach((batch) => splitByShard(batch, 0, batch.count, SHARDS));
+  const route = () =>
+    batches.forEach((batch) => splitByShard([{ batch, start: 0, end: batch.count }], SHARDS));
   const [unit, count] = ["event", events] as const;
   return [
     { name: `route to ${SHARDS} shards`, unit, count, work: route },

@@ -35,15 +35,30 @@ function takeOffsets(parts: readonly Int32Array[], at: RowSelection): Int32Array
   return offsets;
 }
 
+/** Fewer bytes are copied one by one: a call would take longer. */
+const CALL_BYTES_MIN = 48;
+
+function copyBytes(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): void {
+  if (end - start >= CALL_BYTES_MIN) to.set(from.subarray(start, end), at);
+  else for (let i = start; i < end; i++) to[at++] = from[i]!;
+}
+
 function takeVarBytes(parts: readonly VarBytes[], at: RowSelection): VarBytes {
   const offsets = takeOffsets(parts.map((part) => part.offsets), at);
   const bytes = new Uint8Array(offsets[at.row.length]!);
-  for (let i = 0; i < at.row.length; i++) {
+  for (let i = 0, next = 0; i < at.row.length; i = next) {
+    // Values that stand one after the other, such as a list's, are copied as one.
+    for (next = i + 1; next < at.row.length; next++) {
+      if (at.batch[next] !== at.batch[i] || at.row[next] !== at.row[next - 1]! + 1) break;
+    }
     const source = parts[at.batch[i]!]!;
-    const row = at.row[i]!;
-    const start = source.offsets[row]!;
-    const end = source.offsets[row + 1]!;
-    if (end > start) bytes.set(source.bytes.subarray(start, end), offsets[i]!);
+    copyBytes(
+      source.bytes,
+      source.offsets[at.row[i]!]!,
+      source.offsets[at.row[next - 1]! + 1]!,
+      bytes,
+      offsets[i]!,
+    );
   }
   return { offsets, bytes };
 }

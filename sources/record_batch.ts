@@ -129,28 +129,33 @@ export function encodeStoredBatch(
   return bytes;
 }
 
-/** The batch of a stored form, in buffers of its own; null where the bytes are damaged or not of this version. */
+/**
+ * The batch of a stored form; null where the bytes are damaged or not of this version. Keys, values and so on are views
+ * of `bytes`, where their place in its buffer allows it.
+ */
 export function decodeStoredBatch(bytes: Uint8Array): StoredBatch | null {
   if (bytes.length < FIXED_BYTES || bytes[0] !== VERSION) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (view.getUint32(4, true) !== checksum(bytes)) return null;
+  if (bytes.byteOffset % Uint32Array.BYTES_PER_ELEMENT !== 0) return decodeStoredBatch(bytes.slice());
   const count = view.getUint32(12, true);
   const baseOffset = view.getFloat64(16, true);
   const [keyBytes, valueBytes] = [view.getUint32(32, true), view.getUint32(36, true)];
-  let at = FIXED_BYTES;
-  const take = (length: number) => bytes.slice(at, at += length);
-  const keyEnds = new Uint32Array(take(4 * count).buffer);
-  const valueEnds = new Uint32Array(take(4 * count).buffer);
+  const offsets = new Float64Array(count);
+  for (let i = 0; i < count; i++) offsets[i] = baseOffset + i;
+  let at = FIXED_BYTES + 8 * count;
+  const take = (length: number) => bytes.subarray(at, at += length);
+  const ends = bytes.byteOffset + FIXED_BYTES;
   const batch = {
     partition: view.getUint32(8, true),
     count,
-    offsets: Float64Array.from({ length: count }, (_, i) => baseOffset + i),
+    offsets,
     timestamps: new Float64Array(count).fill(view.getFloat64(24, true)),
     nulls: take(count),
     keys: take(keyBytes),
-    keyEnds,
+    keyEnds: new Uint32Array(bytes.buffer, ends, count),
     values: take(valueBytes),
-    valueEnds,
+    valueEnds: new Uint32Array(bytes.buffer, ends + 4 * count, count),
     nextOffset: baseOffset + count,
   };
   const headers = bytes[1]! & HAS_HEADERS ? JSON.parse(decoder.decode(bytes.subarray(at))) : null;

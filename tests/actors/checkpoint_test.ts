@@ -104,7 +104,10 @@ Deno.test("restored over any number of shards, every occurrence lives on in one,
       assertEquals(parts.reduce((sum, { held }) => sum + held, 0), whole.held);
       assertEquals(parts.reduce((sum, { openSessions }) => sum + openSessions, 0), whole.openSessions);
       const later = batchAt(1000, after);
-      const split = splitByShard(later, 0, later.count, shards);
+      const split = splitByShard(
+        later.count === 0 ? [] : [{ batch: later, start: 0, end: later.count }],
+        shards,
+      );
       const barrier = barrierAt(minutes + 60, { number: 2, closeOpen: true, revise: true });
       const rows = (state: PartitionState, batch: RecordBatch | null) => {
         accept(state, batch);

@@ -24,7 +24,8 @@ type Step =
   | { readonly step: "record"; readonly record: ProducedRecord; readonly gap: number }
   /** The watermark moves on by `minutes`. */
   | { readonly step: "barrier"; readonly minutes: number; readonly fields: Partial<PartitionBarrier> }
-  | { readonly step: "restart" };
+  /** From one's own snapshot, or from the other's. */
+  | { readonly step: "restart"; readonly crossed: boolean };
 
 const anyRecord: fc.Arbitrary<ProducedRecord> = fc.oneof(
   {
@@ -38,6 +39,8 @@ const anyRecord: fc.Arbitrary<ProducedRecord> = fc.oneof(
         event_type: fc.constantFrom("article_view", "article_view", "navigation", ...EVENT_TYPES),
         timestamp: fc.oneof(
           { weight: 20, arbitrary: fc.integer({ min: T0, max: T0 + 120 * MINUTE }) },
+          // Often as near to one occurrence as to another.
+          { weight: 20, arbitrary: fc.nat({ max: 48 }).map((steps) => T0 + steps * 2.5 * MINUTE) },
           { weight: 1, arbitrary: fc.integer({ min: T0 - 40 * DAY, max: T0 + 300 * MINUTE }) },
         ),
         brand: fc.constantFrom(...TEXTS),
@@ -85,7 +88,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
       }),
     }),
   },
-  { weight: 1, arbitrary: fc.constant<Step>({ step: "restart" }) },
+  { weight: 1, arbitrary: fc.record({ step: fc.constant("restart" as const), crossed: fc.boolean() }) },
 );
 
 const anySemantics: fc.Arbitrary<SessionSemantics> = fc.record({
@@ -116,7 +119,7 @@ function summary({ rows, revisions, deadLetters, closingTimes, partitions }: Sha
   };
 }
 
-/** Two implementations that live through the same; a restart gives each what the other has left. */
+/** Two implementations that live through the same. */
 class Twins {
   plain: ShardSessions = new PlainSessions(PLACE);
   fast: FastSessions = new FastSessions(PLACE, 0);
@@ -137,7 +140,7 @@ class Twins {
     for (const step of steps) {
       if (step.step === "record") this.#record(step.record, step.gap);
       else if (step.step === "barrier") this.seal(step.minutes, step.fields);
-      else this.restart();
+      else this.restart(step.crossed);
     }
     this.seal(400, { closeOpen: true, revise: true });
   }
@@ -197,7 +200,7 @@ class Twins {
     }
   }
 
-  restart(): void {
+  restart(crossed: boolean): void {
     this.seal(0, {});
     const { latestEventTime } = this.plain.summary(this.#partition);
     const [fromPlain, fromFast] = [this.plain, this.fast].map((sessions) =>
@@ -205,8 +208,8 @@ class Twins {
     );
     this.plain = new PlainSessions(PLACE);
     this.fast = new FastSessions(PLACE, 0);
-    this.#restore(this.plain, fromFast!, latestEventTime);
-    this.#restore(this.fast, fromPlain!, latestEventTime);
+    this.#restore(this.plain, crossed ? fromFast! : fromPlain!, latestEventTime);
+    this.#restore(this.fast, crossed ? fromPlain! : fromFast!, latestEventTime);
     assertEquals(this.fast.summary(this.#partition), this.plain.summary(this.#partition));
     this.counts.restarts++;
   }
@@ -254,7 +257,7 @@ Deno.test("a session of thousands of events, many of them twice and out of order
       article_id: event % 3 === 0 ? null : `${event % 500}`,
       page_title: event % 5 === 0 ? null : `title ${event % 700}`,
     }));
-    if (i % 1_500 === 1_499) steps.push({ step: "restart" });
+    if (i % 1_500 === 1_499) steps.push({ step: "restart", crossed: i % 2 === 0 });
   }
   twins.run(steps);
   assert(twins.counts.rows >= 1, "it was closed");
@@ -336,4 +339,23 @@ Deno.test("a snapshot is divided among any number of shards", () => {
   assertEquals(rows.length, 90);
   assertEquals(cellsOf(again.seal([close]).rows), rows);
   assertEquals(parts.flatMap((sessions) => cellsOf(sessions.seal([close]).rows)).sort(), rows);
+});
+
+Deno.test("a restored session is the same whatever place it had: of two as near, the one that was opened first takes an event", () => {
+  const twins = new Twins({ ...SEMANTICS, allowedLatenessMs: 0 });
+  const at = (minutes: number, event_id: string, more = {}) => ({
+    event_id,
+    timestamp: T0 + minutes * MINUTE,
+    ...more,
+  });
+  twins.run([
+    click("forgotten", at(0, "e0", { event_type: "session_end" })),
+    click("s", at(10, "first")),
+    { step: "barrier", minutes: 5, fields: {} },
+    // Takes the place of the one that was forgotten, before the one that was opened first.
+    click("s", at(70, "second")),
+    { step: "restart", crossed: false },
+    click("s", at(40, "between")),
+  ]);
+  assertEquals(twins.counts.rows, 3);
 });

@@ -35,7 +35,7 @@ Deno.test("a split hands every record of its range, whole and in order, to the s
       const batch = batchOf(records);
       const start = a % (batch.count + 1);
       const end = start + b % (batch.count + 1 - start);
-      const parts = splitByShard(batch, start, end, shards);
+      const parts = splitByShard(start === end ? [] : [{ batch, start, end }], shards);
       assertEquals(parts.length, shards);
       const wanted = recordsOf(batch).slice(start, end);
       parts.forEach((part, shard) => {
@@ -48,20 +48,38 @@ Deno.test("a split hands every record of its range, whole and in order, to the s
   );
 });
 
-Deno.test("a part has buffers of its own, none of them shared, so that it may be transferred", () => {
+Deno.test("a part has one buffer of its own, so that it may be transferred", () => {
   const batch = batchOf([{ key: new Uint8Array([1]), value: new Uint8Array([2, 3]) }, {
     key: null,
     value: null,
   }]);
-  const part = splitByShard(batch, 0, 2, 1)[0]!;
+  const part = splitByShard([{ batch, start: 0, end: 2 }], 1)[0]!;
   const buffersOf = ({ offsets, timestamps, keys, keyEnds, values, valueEnds, nulls }: RecordBatch) =>
     [offsets, timestamps, keys, keyEnds, values, valueEnds, nulls].map(({ buffer }) => buffer);
-  assertEquals(new Set([...buffersOf(part), ...buffersOf(batch)]).size, 14);
+  assertEquals(new Set(buffersOf(part)).size, 1);
+  assertEquals(buffersOf(batch).filter((buffer) => buffersOf(part).includes(buffer)), []);
   assertEquals(recordsOf(part), recordsOf(batch));
 });
 
 Deno.test("a null and an empty key or value stay different", () => {
   const empty = new Uint8Array(0);
-  const part = splitByShard(batchOf([{ key: null, value: empty }, { key: empty, value: null }]), 0, 2, 1)[0]!;
+  const batch = batchOf([{ key: null, value: empty }, { key: empty, value: null }]);
+  const part = splitByShard([{ batch, start: 0, end: 2 }], 1)[0]!;
   assertEquals(recordsOf(part).map(({ key, value }) => [key, value]), [[null, empty], [empty, null]]);
+});
+
+Deno.test("slices of several batches are one part, in their order", () => {
+  const encoder = new TextEncoder();
+  const batches = [["a", "b"], ["c"], ["d", "e", "f"]].map((texts, i) =>
+    recordBatchOf(
+      5,
+      10 * i,
+      i,
+      texts.map((text) => ({ key: encoder.encode(text), value: encoder.encode(`${text}!`) })),
+    )
+  );
+  const slices = batches.map((batch, i) => ({ batch, start: i === 2 ? 1 : 0, end: batch.count }));
+  const found = splitByShard(slices, 3).flatMap((part) => part === null ? [] : recordsOf(part));
+  const wanted = [...recordsOf(batches[0]!), ...recordsOf(batches[1]!), ...recordsOf(batches[2]!).slice(1)];
+  assertEquals(found.sort((a, b) => a.offset - b.offset), wanted);
 });

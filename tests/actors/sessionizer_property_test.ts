@@ -92,7 +92,10 @@ Deno.test("property: the number of shards changes no row, and in every seal the 
         const feed = (from: number, to: number, number: number) => {
           const records = events.slice(from, to).map(record);
           if (records.length > 0) {
-            const parts = splitByShard(recordBatchOf(3, from, T0 + 1e10, records), 0, records.length, count);
+            const parts = splitByShard(
+              [{ batch: recordBatchOf(3, from, T0 + 1e10, records), start: 0, end: records.length }],
+              count,
+            );
             parts.forEach((part, shard) => part !== null && acceptBatch(states[shard]!, part));
           }
           const latest = Math.max(...events.slice(0, Math.max(to, 1)).map(({ at }) => at));

@@ -34,7 +34,7 @@ Deno.test("Without flags and variables every setting has its documented default"
     kafkaSaslUsername: null,
     kafkaSaslPassword: null,
     sessionActors: 2,
-    sessionizer: "plain",
+    sessionizer: "fast",
     epochIntervalMs: 10_000,
     epochBytesMax: 256 * 1024 * 1024,
     revisionIntervalMs: 60_000,

@@ -111,18 +111,17 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "remembered sessions are left out of checkpoints",
     edits: [{
-      file: "actors/checkpoint.ts",
-      find: "const occurrences = [...state.occurrences.values()].flat();",
-      replace:
-        "const occurrences = [...state.occurrences.values()].flat().filter(({ closed }) => closed === null);",
+      file: "actors/fast_snapshot.ts",
+      find: "if (isMine(part.columns.keyHash[i]!)) reader.restore(i);",
+      replace: "if (isMine(part.columns.keyHash[i]!) && part.columns.closed[i] === 0) reader.restore(i);",
     }],
   },
   {
     name: "the event ids of restored sessions are forgotten",
     edits: [{
-      file: "actors/checkpoint.ts",
-      find: "eventIds: new Set(events.map(({ idHash }) => idHash)),",
-      replace: "eventIds: new Set(),",
+      file: "actors/fast_snapshot.ts",
+      find: "block.write(e - from, idHash[2 * e]!, idHash[2 * e + 1]!, what);",
+      replace: "block.write(e - from, e, 0, what);",
     }],
   },
   {
@@ -220,9 +219,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "one id under two keys is one session",
     edits: [{
-      file: "actors/sessionizer.ts",
-      find: "sameBytes(known.key, key)\n",
-      replace: "known.key.length > 0 || sameBytes(known.key, key)\n",
+      file: "actors/occurrence_table.ts",
+      find: "if (key === null || keyView === null) return key === keyView;",
+      replace: "if (key === null || keyView === null || keyView !== null) return true;",
     }],
   },
   {
@@ -236,17 +235,17 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a pending revision is forgotten",
     edits: [{
-      file: "actors/sessionizer.ts",
-      find: "if (closed === null || amended > 0) return true;",
-      replace: "if (closed === null || amended > 1_000) return true;",
+      file: "actors/fast_partition.ts",
+      find: "if (table.count[i] === 0 || closed === 0 || table.amended[i] !== 0) continue;",
+      replace: "if (table.count[i] === 0 || closed === 0 || table.amended[i]! > 1_000) continue;",
     }],
   },
   {
     name: "pending revisions are left out of checkpoints",
     edits: [{
-      file: "actors/checkpoint.ts",
-      find: "columns.amended[i] = amended;",
-      replace: "columns.amended[i] = amended * 0;",
+      file: "actors/fast_snapshot.ts",
+      find: "columns.amended[at] = table.amended[i]!;",
+      replace: "columns.amended[at] = 0;",
     }],
   },
   {
