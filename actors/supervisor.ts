@@ -4,7 +4,8 @@
  * a restart is a replay, and as a whole process it is the one that is tested.
  */
 import type { ClickHouseClient } from "@clickhouse/client";
-import { type Config, dataPaths } from "../schema/config.ts";
+import type { Config } from "../schema/config.ts";
+import { dataPaths } from "../schema/data_paths.ts";
 import { assertNever, EXIT, SinkError, UserError } from "../schema/errors.ts";
 import type { Inspection, OpenSessionQuery } from "../schema/open_session.ts";
 import type { PipelineStats } from "../schema/pipeline_stats.ts";

@@ -4,7 +4,8 @@
  * The machine's noise is in the wall clock, less so in the CPU time for each event: both are printed.
  */
 import { systemClock } from "../actors/clock.ts";
-import { type Config, dataPaths, resolveConfig } from "../schema/config.ts";
+import { type Config, resolveConfig } from "../schema/config.ts";
+import { dataPaths } from "../schema/data_paths.ts";
 import { openProducer } from "../sources/open.ts";
 import { produce } from "../sources/produce.ts";
 import { SimulatedFeed } from "../sources/simulated_feed.ts";

@@ -1,7 +1,8 @@
 /** `sessionary verify`: proves that Delta, ClickHouse, the analytics and the ledger agree; with --repair, after a rebuild. */
 import { systemClock } from "../actors/clock.ts";
 import { startEmbeddedWarehouse } from "../actors/supervisor.ts";
-import { type Config, dataPaths } from "../schema/config.ts";
+import type { Config } from "../schema/config.ts";
+import { dataPaths } from "../schema/data_paths.ts";
 import { EXIT, UserError } from "../schema/errors.ts";
 import type { SettingValues } from "../schema/setting.ts";
 import type { VERIFY_SETTINGS } from "../schema/settings.ts";

@@ -291,23 +291,3 @@ export function describeConfig({ config, origins }: ResolvedConfig): SettingDesc
     doc: SETTINGS[name].doc,
   }));
 }
-
-/** Where each part of the pipeline's data lies below `dataDir`. */
-export interface DataPaths {
-  readonly events: string;
-  readonly lake: string;
-  readonly warehouse: string;
-  /** The member id in the Kafka group. */
-  readonly kafkaMember: string;
-}
-
-/** The layout of `DATA_DIR`: part of the interface. */
-export function dataPaths(dataDir: string): DataPaths {
-  const root = dataDir.replace(/\/+$/, "") || "/";
-  return {
-    events: `${root}/events.db`,
-    lake: `${root}/lake`,
-    warehouse: `${root}/warehouse`,
-    kafkaMember: `${root}/kafka_member.json`,
-  };
-}

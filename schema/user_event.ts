@@ -125,7 +125,10 @@ export interface AcceptedEvent extends SessionEvent {
 
 export type ParsedEvent = { readonly event: AcceptedEvent } | { readonly rejected: Rejected };
 
-const validator = Compile(UserEventSchema);
+/** Compiled when first needed: most events are read without it, and a restart is quicker. */
+let compiled: ReturnType<typeof compileEvent> | null = null;
+const compileEvent = () => Compile(UserEventSchema);
+const validator = () => compiled ??= compileEvent();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const STRING_FIELDS = ["event_id", "session_id", "timestamp", ...TEXT_FIELDS] as const;
 
@@ -165,7 +168,7 @@ export function parseEvent(value: Uint8Array | null): ParsedEvent {
 
 /** The rest of {@linkcode parseEvent}, from the parsed object on. */
 function validateEvent(fields: Record<string, unknown>): ParsedEvent {
-  if (!validator.Check(fields)) return { rejected: describeViolation(fields) };
+  if (!validator().Check(fields)) return { rejected: describeViolation(fields) };
   for (const name of STRING_FIELDS) {
     const text = (fields as Record<string, unknown>)[name];
     if (typeof text === "string" && !text.isWellFormed()) {
@@ -204,7 +207,7 @@ function describeViolation(fields: Record<string, unknown>): Rejected {
       return { reason: "missing_field", detail: `The field '${name}' is required.` };
     }
   }
-  const violation = validator.Errors(fields)[0];
+  const violation = validator().Errors(fields)[0];
   const name = violation?.instancePath.split("/")[1] ?? "";
   const found = shown(fields[name]);
   if (name === "timestamp") {

@@ -1,5 +1,6 @@
 /** Chooses the event log by the configuration: Kafka where its brokers are named, else the embedded one. */
-import { type Config, dataPaths } from "../schema/config.ts";
+import type { Config } from "../schema/config.ts";
+import { dataPaths } from "../schema/data_paths.ts";
 import { type EmbeddedLog, openEmbeddedLog } from "./embedded_log.ts";
 import type { KafkaConnection } from "./kafka_client.ts";
 import type { Producer, Source } from "./source.ts";

@@ -1,5 +1,6 @@
 /** The lake that the configuration names: a bucket of MinIO or S3, or a folder. */
-import { type Config, dataPaths } from "../../schema/config.ts";
+import type { Config } from "../../schema/config.ts";
+import { dataPaths } from "../../schema/data_paths.ts";
 import { CheckpointStore } from "../checkpoint_store.ts";
 import { readAuthorities } from "../http_pool.ts";
 import type { ObjectStore } from "../sink.ts";

@@ -1,5 +1,6 @@
 /** The ClickHouse that the configuration names: a server by its URL, or the embedded one by its worker's port. */
-import { type Config, dataPaths } from "../../schema/config.ts";
+import type { Config } from "../../schema/config.ts";
+import { dataPaths } from "../../schema/data_paths.ts";
 import { invariant } from "../../schema/errors.ts";
 import { readAuthorities } from "../http_pool.ts";
 import { chdbAccess, type ClickHouseAccess, httpAccess } from "./clickhouse_access.ts";

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { startEmbeddedWarehouse } from "../../actors/supervisor.ts";
 import { verifyData } from "../../commands/verify.ts";
-import { type Config, dataPaths } from "../../schema/config.ts";
+import type { Config } from "../../schema/config.ts";
+import { dataPaths } from "../../schema/data_paths.ts";
 import { EXIT, UserError } from "../../schema/errors.ts";
 import { openAccess } from "../../sinks/warehouse/open.ts";
 import { SimulatedFeed } from "../../sources/simulated_feed.ts";

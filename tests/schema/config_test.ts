@@ -1,12 +1,7 @@
 import { assert, assertEquals, assertFalse, assertMatch, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import {
-  dataPaths,
-  describeConfig,
-  environmentVariables,
-  resolveConfig,
-  resolveSettings,
-} from "../../schema/config.ts";
+import { describeConfig, environmentVariables, resolveConfig, resolveSettings } from "../../schema/config.ts";
+import { dataPaths } from "../../schema/data_paths.ts";
 import { UserError } from "../../schema/errors.ts";
 import { formatSetting, maskUrl, parseSetting, type Setting } from "../../schema/setting.ts";
 import { PRODUCE_SETTINGS } from "../../schema/produce_settings.ts";

@@ -5,7 +5,8 @@
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import { startEmbeddedWarehouse } from "../../actors/supervisor.ts";
 import { verifyData } from "../../commands/verify.ts";
-import { type Config, dataPaths } from "../../schema/config.ts";
+import type { Config } from "../../schema/config.ts";
+import { dataPaths } from "../../schema/data_paths.ts";
 import { SESSION_COLUMNS } from "../../schema/session.ts";
 import { createWarehouse } from "../../sinks/warehouse/clickhouse_warehouse.ts";
 import { openAccess } from "../../sinks/warehouse/open.ts";

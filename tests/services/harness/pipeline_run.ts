@@ -2,7 +2,8 @@
 import { systemClock } from "../../../actors/clock.ts";
 import type { PipelineSummary } from "../../../actors/protocol.ts";
 import { type Pipeline, startPipeline } from "../../../actors/supervisor.ts";
-import { type Config, dataPaths, resolveConfig } from "../../../schema/config.ts";
+import { type Config, resolveConfig } from "../../../schema/config.ts";
+import { dataPaths } from "../../../schema/data_paths.ts";
 import { openProducer } from "../../../sources/open.ts";
 import { produce } from "../../../sources/produce.ts";
 import { SimulatedFeed } from "../../../sources/simulated_feed.ts";

@@ -1,0 +1,21 @@
+/** Where in `DATA_DIR` what is. Apart from the settings, whose validation no actor needs at its start. */
+
+/** Where each part of the pipeline's data lies below `dataDir`. */
+export interface DataPaths {
+  readonly events: string;
+  readonly lake: string;
+  readonly warehouse: string;
+  /** The member id in the Kafka group. */
+  readonly kafkaMember: string;
+}
+
+/** The layout of `DATA_DIR`: part of the interface. */
+export function dataPaths(dataDir: string): DataPaths {
+  const root = dataDir.replace(/\/+$/, "") || "/";
+  return {
+    events: `${root}/events.db`,
+    lake: `${root}/lake`,
+    warehouse: `${root}/warehouse`,
+    kafkaMember: `${root}/kafka_member.json`,
+  };
+}
