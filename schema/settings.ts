@@ -2,6 +2,7 @@
 import { KAFKA_HEADING, KAFKA_SETTINGS } from "./kafka_settings.ts";
 import { COUNTER_MAX, SESSION_ACTORS_MAX } from "./limits.ts";
 import { EVENT_RATE, PRODUCE_SETTINGS, SEED, SIMULATOR } from "./produce_settings.ts";
+import { AS_OF_PATTERN, TABLE_SETTINGS, TIMESTAMP_CONSTRAINT } from "./table_settings.ts";
 import {
   choice,
   decimal,
@@ -333,12 +334,20 @@ export const QUERY_SETTINGS = {
     null,
     { minimum: 1, maximum: QUERY_ROWS_MAX },
   ),
+  asOf: text(
+    { env: "QUERY_AS_OF", group: OUTPUT, doc: "over the Delta table as it was: a version, or a time" },
+    null,
+    AS_OF_PATTERN,
+    `a version's number, ${TIMESTAMP_CONSTRAINT}`,
+  ),
 } as const satisfies SettingTable;
 
 /** `config`'s own options. */
 export const CONFIG_SETTINGS = {
   json: toggle({ env: "CONFIG_JSON", group: OUTPUT, doc: "an array of objects instead of a table" }),
 } as const satisfies SettingTable;
+
+export { TABLE_SETTINGS };
 
 /** Every table: all that is read from the environment. */
 export const ALL_TABLES: readonly SettingTable[] = [
@@ -349,4 +358,5 @@ export const ALL_TABLES: readonly SettingTable[] = [
   QUERY_SETTINGS,
   CONFIG_SETTINGS,
   VERIFY_SETTINGS,
+  TABLE_SETTINGS,
 ];

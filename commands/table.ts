@@ -1,0 +1,27 @@
+/** `sessionary table`: the Delta table's past and upkeep. One file a subcommand, in `table/`. */
+import type { Command } from "commander";
+import { GROUPS, TABLE_SETTINGS } from "../schema/settings.ts";
+import { addCommand, spec } from "./command_spec.ts";
+import type { CommandContext } from "./context.ts";
+
+/** What every subcommand needs to find the table. */
+const TABLE = { prefix: "TABLE_", groups: [GROUPS.data, GROUPS.objectStore, GROUPS.service] } as const;
+
+const { json, limit } = TABLE_SETTINGS;
+
+const history = spec({
+  ...TABLE,
+  name: "history",
+  summary: "what each version of the table did, the newest first",
+  settings: { json, limit },
+  run: async ({ config }, { values }, context) =>
+    (await import("./table/history.ts")).showHistory(config, values, context),
+});
+
+/** Adds `table` with its subcommands. */
+export function addTableCommands(program: Command, context: CommandContext): void {
+  const table = program.command("table")
+    .summary("the Delta table: its history")
+    .description("Looks into the Delta table's past and looks after it, also while dev or run is up.");
+  addCommand(table, history, context);
+}
