@@ -45,6 +45,7 @@ import {
 } from "./session_files.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
+import { TablePast } from "./table_past.ts";
 import { takeRows } from "../../schema/take_rows.ts";
 
 /** The Delta table's root in the store. */
@@ -75,8 +76,13 @@ export interface DeltaLake extends Lake {
   sessionDates(): Promise<readonly string[]>;
   /** One date's rows at the newest version, in no order, as the columns of SESSION_COLUMNS. */
   readSessionsOf(sessionDate: string): Promise<ColumnBatch>;
-  /** At most `limit` committed dead letters (DEAD_LETTER_COLUMNS), the newest first. Works without `open`. */
-  readDeadLetters(limit: number): Promise<ColumnBatch>;
+  /**
+   * At most `limit` dead letters (DEAD_LETTER_COLUMNS) that versions up to `version`, by default the newest, have committed;
+   * the newest first. Works without `open`.
+   */
+  readDeadLetters(limit: number, version?: number): Promise<ColumnBatch>;
+  /** The table's past. Works without `open`. */
+  readonly past: TablePast;
   /** The table at its newest version. */
   summary(): Promise<TableSummary>;
   /** At most `limit` versions below `before`, by default the newest ones, descending, as far as the log has them. */
@@ -106,6 +112,7 @@ class StoredLake implements DeltaLake {
   readonly #log: DeltaLog;
   readonly #table: DeltaTable;
   readonly #files: DataFiles;
+  readonly past: TablePast;
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
   /** Commits that failed, by their content: one that is tried again may be in the log already. */
@@ -119,6 +126,11 @@ class StoredLake implements DeltaLake {
     this.#uuid = uuid;
     this.#log = new DeltaLog(store, TABLE_ROOT);
     this.#files = new DataFiles({ store, root: TABLE_ROOT, now, uuid });
+    this.past = new TablePast({
+      log: this.#log,
+      files: this.#files,
+      load: (version) => version === undefined ? this.#newest() : this.#load(version),
+    });
     this.#table = new DeltaTable({
       log: this.#log,
       now,
@@ -245,13 +257,13 @@ class StoredLake implements DeltaLake {
     return mergeSessions(parts);
   }
 
-  async readDeadLetters(limit: number): Promise<ColumnBatch> {
+  async readDeadLetters(limit: number, version?: number): Promise<ColumnBatch> {
     // A file counts only where a commit names it; when every file was met, older commits can name none.
     const unmet = new Set((await this.#store.list(DEAD_LETTERS_ROOT)).map(({ key }) => key));
     const parts: ColumnBatch[] = [];
     let rows = 0;
     if (unmet.size > 0) {
-      for await (const commit of this.#newestFirst((await this.#newest()).version)) {
+      for await (const commit of this.#newestFirst(version ?? (await this.#newest()).version)) {
         if (rows >= limit || unmet.size === 0) break;
         const key = ownRecord(this.#owner, commit)?.deadLetterFile;
         if (key === null || key === undefined || !unmet.delete(key)) continue;
