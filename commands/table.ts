@@ -36,12 +36,22 @@ const changes = spec({
     (await import("./table/changes.ts")).showChanges(config, values, context),
 });
 
+const restore = spec({
+  ...TABLE,
+  name: "restore",
+  summary: "make the rows those of an old version again, in a new commit; ClickHouse follows",
+  settings: { json, version, timestamp },
+  run: async ({ config }, { values }, context) =>
+    (await import("./table/restore.ts")).restoreTable(config, values, context),
+});
+
 /** Adds `table` with its subcommands. */
 export function addTableCommands(program: Command, context: CommandContext): void {
   const table = program.command("table")
-    .summary("the Delta table: its history")
+    .summary("the Delta table: its history, what versions changed, restore")
     .description("Looks into the Delta table's past and looks after it, also while dev or run is up.");
   addCommand(table, history, context);
   addCommand(table, show, context);
   addCommand(table, changes, context);
+  addCommand(table, restore, context);
 }

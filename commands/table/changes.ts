@@ -1,7 +1,7 @@
 /** `sessionary table changes`: what versions did to which rows. */
 import { cellAt, type Column } from "../../schema/column_batch.ts";
 import type { Config } from "../../schema/config.ts";
-import { UserError } from "../../schema/errors.ts";
+import { EXIT, UserError } from "../../schema/errors.ts";
 import { SESSION_COLUMNS } from "../../schema/session.ts";
 import { QUERY_ROWS_MAX } from "../../schema/settings.ts";
 import type { VersionRows } from "../../sinks/lake/table_past.ts";
@@ -49,7 +49,10 @@ export async function showChanges(
   context: CommandContext,
 ): Promise<void> {
   if (from === null) {
-    throw new UserError("--from must name the first version whose changes are shown: it is missing.");
+    throw new UserError(
+      "--from must name the first version whose changes are shown: it is missing.",
+      EXIT.usage,
+    );
   }
   const { past } = await openTable(config, context);
   const most = limit ?? (json ? QUERY_ROWS_MAX : LINES_DEFAULT);

@@ -1,5 +1,5 @@
 /** Which version of the table a person means. */
-import { UserError } from "../../schema/errors.ts";
+import { EXIT, UserError } from "../../schema/errors.ts";
 import { parseRfc3339 } from "../../schema/rfc3339.ts";
 import type { TablePast } from "../../sinks/lake/table_past.ts";
 
@@ -20,7 +20,7 @@ export async function pickVersion(
   { version, timestamp }: VersionChoice,
 ): Promise<number | null> {
   if (version !== null && timestamp !== null) {
-    throw new UserError("--version and --timestamp do not go together: leave one of them out.");
+    throw new UserError("--version and --timestamp do not go together: leave one of them out.", EXIT.usage);
   }
   return timestamp === null ? version : await past.versionAt(timeOf(timestamp));
 }
@@ -36,5 +36,6 @@ function timeOf(text: string): number {
   if (time !== null) return time;
   throw new UserError(
     `A time must be a date or a date and time that exist, such as 2024-05-01T12:00:00Z: found "${text}".`,
+    EXIT.usage,
   );
 }

@@ -34,6 +34,8 @@ import {
   type Owner,
   ownRecord,
   positionsIn,
+  retiredIn,
+  retiringTxns,
 } from "./lake_commit.ts";
 import { decodeParquet, encodeParquet } from "./parquet.ts";
 import {
@@ -43,6 +45,7 @@ import {
   mergeSessions,
   splitByDate,
 } from "./session_files.ts";
+import { Restore, type Restored } from "./restore.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
 import { TablePast } from "./table_past.ts";
@@ -83,6 +86,14 @@ export interface DeltaLake extends Lake {
   readDeadLetters(limit: number, version?: number): Promise<ColumnBatch>;
   /** The table's past. Works without `open`. */
   readonly past: TablePast;
+  /**
+   * Makes the table's rows those of an old version again, in a commit of its own. The lake must be open.
+   *
+   * @throws {UserError} where there is no such version, or its files are gone
+   */
+  restore(version: number): Promise<Restored>;
+  /** Events by partition that are in the ledger and in no row, because a restore took the rows away. */
+  retiredEvents(): Promise<ReadonlyMap<number, number>>;
   /** The table at its newest version. */
   summary(): Promise<TableSummary>;
   /** At most `limit` versions below `before`, by default the newest ones, descending, as far as the log has them. */
@@ -188,7 +199,9 @@ class StoredLake implements DeltaLake {
       if (fenced.length > 0) return { refused: fenced };
       const highestEpoch = Math.max(this.#highestEpoch, commit.record.epoch);
       const rewrite = await copyOnWrite?.on(snapshot) ?? null;
-      return { actions: epochActions(this.#owner, commit, rewrite, txnId, highestEpoch) };
+      const back = new Map([...rewrite?.recovered ?? []].map(([partition, events]) => [partition, -events]));
+      const retired = retiringTxns(snapshot, this.#owner, back, commit.timestampMs);
+      return { actions: epochActions(this.#owner, commit, rewrite, retired, txnId, highestEpoch) };
     });
     this.#failed.delete(identity);
     return outcome.status === "refused" ? { status: "fenced", partitions: outcome.reason } : outcome;
@@ -283,6 +296,27 @@ class StoredLake implements DeltaLake {
       }
     }
     return takeRows(DEAD_LETTER_KINDS, parts, selection);
+  }
+
+  async restore(version: number): Promise<Restored> {
+    const txnId = this.#uuid();
+    const restore = new Restore({
+      owner: this.#owner,
+      target: await this.#load(version),
+      files: this.#files,
+      txnId,
+      timestampMs: Math.floor(this.#now()),
+    });
+    const outcome = await this.#table.commit<null>(txnId, async (snapshot) => {
+      const actions = await restore.on(snapshot);
+      return actions === null ? { refused: null } : { actions };
+    });
+    const made = outcome.status === "committed" ? outcome.version : null;
+    return { ...restore.counts, version: made };
+  }
+
+  async retiredEvents(): Promise<ReadonlyMap<number, number>> {
+    return retiredIn(await this.#newest(), this.#owner);
   }
 
   async summary(): Promise<TableSummary> {

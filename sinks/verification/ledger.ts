@@ -10,6 +10,8 @@ export interface PartitionBooks {
   readonly from: number;
   readonly to: number;
   readonly ledger: Ledger;
+  /** Of `ledger.inSessions`, the events whose rows a restore took away. */
+  readonly retired: number;
 }
 
 export interface LedgerFindings {
@@ -23,11 +25,13 @@ export interface LedgerFindings {
  *
  * @param epochs all commits of the pipeline, ascending
  * @param rowEvents events in the table's rows, by partition
+ * @param retired events whose rows a restore took away, by partition
  */
 export function checkLedger(
   epochs: readonly CommittedEpoch[],
   positions: readonly PartitionPosition[],
   rowEvents: ReadonlyMap<number, number>,
+  retired: ReadonlyMap<number, number>,
 ): LedgerFindings {
   const differences: string[] = [];
   const books = new Map<number, PartitionBooks & { readonly last: PartitionBarrier }>();
@@ -43,6 +47,7 @@ export function checkLedger(
         from: before?.from ?? barrier.from,
         to: barrier.to,
         ledger,
+        retired: retired.get(barrier.partition) ?? 0,
         last: barrier,
       });
     }
@@ -57,9 +62,11 @@ export function checkLedger(
   }
   for (const { partition, ledger } of books.values()) {
     const inRows = rowEvents.get(partition) ?? 0;
-    if (inRows === ledger.inSessions) continue;
+    const gone = retired.get(partition) ?? 0;
+    if (inRows + gone === ledger.inSessions) continue;
+    const restored = gone === 0 ? "" : `, a restore took ${gone} away`;
     differences.push(
-      `partition ${partition}: the rows hold ${inRows} events, the ledger ${ledger.inSessions}`,
+      `partition ${partition}: the rows hold ${inRows} events${restored}, the ledger ${ledger.inSessions}`,
     );
   }
   const partitions = [...books.values()].map(({ last: _, ...book }) => book);

@@ -42,7 +42,7 @@ export async function verify({ lake, warehouse, access }: VerifyDeps): Promise<V
     days.push(await compareDay(access.client, day, rows));
   }
   const views = await compareViews(access.client);
-  const ledger = checkLedger(await lake.epochsAfter(-1), positions, rowEvents);
+  const ledger = checkLedger(await lake.epochsAfter(-1), positions, rowEvents, await lake.retiredEvents());
   return { tableId, version, missingVersions, days, views, ledger };
 }
 
