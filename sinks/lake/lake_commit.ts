@@ -20,7 +20,7 @@ import {
   type DeltaAction,
   encodeDataPath,
   type MetaData,
-  type RemoveFile,
+  removeOf,
 } from "./delta_actions.ts";
 import type { Commit } from "./delta_log.ts";
 import {
@@ -168,29 +168,14 @@ export function epochActions(
     sessionary: record,
     sessionaryHighestEpoch: highestEpoch,
   };
-  const removes = (rewrite?.removed ?? []).map(({ path, partitionValues, size, tags }): RemoveFile => ({
-    path,
-    deletionTimestamp: timestampMs,
-    dataChange: true,
-    extendedFileMetadata: true,
-    partitionValues,
-    size,
-    ...(tags === undefined ? {} : { tags }),
-  }));
+  const removes = (rewrite?.removed ?? []).map((file) => removeOf(file, timestampMs, true));
   const changes = (rewrite?.changes ?? []).map(({ path, sessionDate, size }): CdcFile => ({
     path: encodeDataPath(path),
     partitionValues: { [PARTITION_COLUMN]: sessionDate },
     size,
     dataChange: false,
   }));
-  const adds = added.map((file): AddFile => ({
-    path: encodeDataPath(file.path),
-    partitionValues: { [PARTITION_COLUMN]: file.sessionDate },
-    size: file.size,
-    modificationTime: file.modifiedAtMs,
-    dataChange: true,
-    stats: file.stats,
-  }));
+  const adds = added.map((file) => addOf(file, true));
   const txns = advances.flatMap(({ partition, to, barrierNumber }) => [
     { appId: offsetAppId(owner, partition), version: to, lastUpdated: timestampMs },
     { appId: barrierAppId(owner, partition), version: barrierNumber, lastUpdated: timestampMs },
@@ -202,6 +187,18 @@ export function epochActions(
     ...adds.map((add) => ({ add })),
     ...changes.map((cdc) => ({ cdc })),
   ];
+}
+
+/** The action that brings an uploaded file into the table. `dataChange`: whether its rows are new. */
+export function addOf(file: StagedFile, dataChange: boolean): AddFile {
+  return {
+    path: encodeDataPath(file.path),
+    partitionValues: { [PARTITION_COLUMN]: file.sessionDate },
+    size: file.size,
+    modificationTime: file.modifiedAtMs,
+    dataChange,
+    stats: file.stats,
+  };
 }
 
 /** The epoch that the owner's pipeline recorded in a commit; null in commits of others. */
