@@ -13,6 +13,8 @@ export interface LogListing {
   readonly commits: ReadonlyMap<number, number>;
   /** Versions with a Delta checkpoint in one file, descending. */
   readonly checkpoints: readonly number[];
+  /** Every file that belongs to a version, ascending, whatever its kind. */
+  readonly files: readonly { readonly key: string; readonly version: number }[];
 }
 
 /** What `_last_checkpoint` says (protocol: "Last Checkpoint File"). */
@@ -37,7 +39,8 @@ function padded(version: number): string {
   return String(version).padStart(20, "0");
 }
 
-const FILE_NAME = /^(\d{20})\.(json|checkpoint\.parquet)$/;
+/** Other programs add checksums, and checkpoints in several parts. */
+const FILE_NAME = /^(\d{20})\.([^/]+)$/;
 
 /** The files of a `_delta_log`: commits and Delta checkpoints, read and written one by one. */
 export class DeltaLog {
@@ -122,18 +125,30 @@ export class DeltaLog {
   async list(): Promise<LogListing> {
     const commits = new Map<number, number>();
     const checkpoints: number[] = [];
+    const files: { key: string; version: number }[] = [];
     for (const { key, modifiedAtMs } of await this.store.list(this.#prefix)) {
       const match = FILE_NAME.exec(key.slice(this.#prefix.length));
       if (match === null) continue;
-      if (match[2] === "json") commits.set(Number(match[1]), modifiedAtMs);
-      else checkpoints.push(Number(match[1]));
+      const version = Number(match[1]);
+      files.push({ key, version });
+      if (match[2] === "json") commits.set(version, modifiedAtMs);
+      else if (match[2] === "checkpoint.parquet") checkpoints.push(version);
     }
-    return { commits, checkpoints: checkpoints.reverse() };
+    return { commits, checkpoints: checkpoints.reverse(), files };
   }
 
-  /** Deletes a version's commit, or its Delta checkpoint. */
-  async delete(version: number, kind: "commit" | "checkpoint"): Promise<void> {
-    await this.store.delete(kind === "commit" ? this.#commitKey(version) : this.#checkpointKey(version));
+  /** `version`, or, where a cleanup has deleted its commit, the oldest version that the log has the commit of. */
+  async oldestFrom(version: number): Promise<number> {
+    if (await this.store.get(this.#commitKey(version)) !== null) return version;
+    const { commits, checkpoints } = await this.list();
+    const oldest = Math.min(...commits.keys());
+    // Without a Delta checkpoint the log is not cleaned up but damaged.
+    return oldest > version && oldest < Infinity && checkpoints.includes(oldest) ? oldest : version;
+  }
+
+  /** Whether the table can be read from a version's Delta checkpoint. */
+  async hasReadableCheckpoint(version: number): Promise<boolean> {
+    return await this.#readCheckpoint(version, null) !== null;
   }
 
   #commitKey(version: number): string {

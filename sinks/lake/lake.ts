@@ -1,7 +1,6 @@
 /** The lake: sessions as a Delta table and dead letters beside it, on any object store. */
 import { getLogger } from "@logtape/logtape";
 import type { ColumnBatch } from "../../schema/column_batch.ts";
-import { DEAD_LETTER_COLUMNS, DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
 import { messageOf, SinkError, UserError } from "../../schema/errors.ts";
 import type { TableSummary, TableVersion } from "../../schema/exploration.ts";
 import { VERSION } from "../../schema/version.ts";
@@ -17,10 +16,10 @@ import type {
   VersionChanges,
   VersionPayload,
 } from "../sink.ts";
-import { fromArrow, toArrow } from "./arrow.ts";
 import { cameRows, encodePayload } from "./change_data.ts";
 import { CopyOnWrite } from "./copy_on_write.ts";
 import { DataFiles } from "./data_files.ts";
+import { DeadLetterFiles } from "./dead_letter_files.ts";
 import { commitInfoOf, dateOfFile } from "./delta_actions.ts";
 import { type Commit, DeltaLog } from "./delta_log.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
@@ -35,7 +34,6 @@ import {
   ownRecord,
   positionsIn,
 } from "./lake_commit.ts";
-import { decodeParquet, encodeParquet } from "./parquet.ts";
 import {
   type DatedRows,
   decodeSessions,
@@ -45,11 +43,9 @@ import {
 } from "./session_files.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
-import { takeRows } from "../../schema/take_rows.ts";
 
 /** The Delta table's root in the store. */
 export const TABLE_ROOT = "sessions/";
-export const DEAD_LETTERS_ROOT = "dead_letters/";
 
 export interface DeltaLakeOptions {
   /** The lake's root: the table and the dead letters are below it. */
@@ -106,6 +102,7 @@ class StoredLake implements DeltaLake {
   readonly #log: DeltaLog;
   readonly #table: DeltaTable;
   readonly #files: DataFiles;
+  readonly #deadLetters: DeadLetterFiles;
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
   /** Commits that failed, by their content: one that is tried again may be in the log already. */
@@ -119,6 +116,8 @@ class StoredLake implements DeltaLake {
     this.#uuid = uuid;
     this.#log = new DeltaLog(store, TABLE_ROOT);
     this.#files = new DataFiles({ store, root: TABLE_ROOT, now, uuid });
+    const commits = () => this.#allNewestFirst();
+    this.#deadLetters = new DeadLetterFiles({ store, owner: this.#owner, uuid, commits });
     this.#table = new DeltaTable({
       log: this.#log,
       now,
@@ -146,19 +145,12 @@ class StoredLake implements DeltaLake {
     return Promise.all(splitByDate(rows).map((dated) => this.#files.write(epoch, dated)));
   }
 
-  async stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string> {
-    const key = `${DEAD_LETTERS_ROOT}epoch_${epoch}-${this.#uuid()}.parquet`;
-    await this.#store.put(key, encodeParquet(toArrow(DEAD_LETTER_COLUMNS, letters)));
-    return key;
+  stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string> {
+    return this.#deadLetters.write(epoch, letters);
   }
 
-  async readDeadLetterFile(key: string): Promise<ColumnBatch> {
-    const bytes = await this.#store.get(key);
-    const origin = `${this.#store.location}/${key}`;
-    if (bytes === null) {
-      throw new SinkError(`Cannot read '${origin}': a commit names it, and it is gone.`, false);
-    }
-    return fromArrow(DEAD_LETTER_COLUMNS, decodeParquet(bytes, origin), origin);
+  readDeadLetterFile(key: string): Promise<ColumnBatch> {
+    return this.#deadLetters.read(key);
   }
 
   async commit(commit: LakeCommit): Promise<CommitOutcome> {
@@ -185,7 +177,7 @@ class StoredLake implements DeltaLake {
   async epochsAfter(after: number): Promise<readonly CommittedEpoch[]> {
     const epochs: CommittedEpoch[] = [];
     const { version } = await this.#newest();
-    for await (const commit of this.#log.readRange(after + 1, version)) {
+    for await (const commit of this.#log.readRange(await this.#log.oldestFrom(after + 1), version)) {
       const record = ownRecord(this.#owner, commit);
       if (record !== null) epochs.push({ version: commit.version, record });
     }
@@ -199,7 +191,8 @@ class StoredLake implements DeltaLake {
         const version = versions[changes.length];
         const message =
           `Cannot tell what version ${version} of the Delta table '${this.#log.location}' changed: ` +
-          "its commit is not in the log, or was removed by a log cleanup.";
+          "its commit is not in the log, or was removed by a log cleanup. If ClickHouse is new, or was restored " +
+          "from a backup, `sessionary verify --repair` fills it from the table as it is now.";
         throw new SinkError(message, false);
       }
       changes.push(changesOf(commit));
@@ -245,32 +238,8 @@ class StoredLake implements DeltaLake {
     return mergeSessions(parts);
   }
 
-  async readDeadLetters(limit: number): Promise<ColumnBatch> {
-    // A file counts only where a commit names it; when every file was met, older commits can name none.
-    const unmet = new Set((await this.#store.list(DEAD_LETTERS_ROOT)).map(({ key }) => key));
-    const parts: ColumnBatch[] = [];
-    let rows = 0;
-    if (unmet.size > 0) {
-      for await (const commit of this.#newestFirst((await this.#newest()).version)) {
-        if (rows >= limit || unmet.size === 0) break;
-        const key = ownRecord(this.#owner, commit)?.deadLetterFile;
-        if (key === null || key === undefined || !unmet.delete(key)) continue;
-        parts.push(await this.readDeadLetterFile(key));
-        rows += parts.at(-1)!.rows;
-      }
-    }
-    const selection = {
-      batch: new Uint32Array(Math.min(rows, limit)),
-      row: new Uint32Array(Math.min(rows, limit)),
-    };
-    let next = 0;
-    for (const [batch, { rows }] of parts.entries()) {
-      for (let row = rows - 1; row >= 0 && next < selection.row.length; row--) {
-        selection.batch[next] = batch;
-        selection.row[next++] = row;
-      }
-    }
-    return takeRows(DEAD_LETTER_KINDS, parts, selection);
+  readDeadLetters(limit: number): Promise<ColumnBatch> {
+    return this.#deadLetters.newest(limit);
   }
 
   async summary(): Promise<TableSummary> {
@@ -320,6 +289,10 @@ class StoredLake implements DeltaLake {
       if (commit === null) return;
       yield commit;
     }
+  }
+
+  async *#allNewestFirst(): AsyncGenerator<Commit> {
+    yield* this.#newestFirst((await this.#newest()).version);
   }
 
   /** The table at its newest version; the caller reads from it before it waits for anything. */
