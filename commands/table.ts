@@ -7,7 +7,7 @@ import type { CommandContext } from "./context.ts";
 /** What every subcommand needs to find the table. */
 const TABLE = { prefix: "TABLE_", groups: [GROUPS.data, GROUPS.objectStore, GROUPS.service] } as const;
 
-const { json, limit } = TABLE_SETTINGS;
+const { json, limit, version, timestamp, from, to } = TABLE_SETTINGS;
 
 const history = spec({
   ...TABLE,
@@ -18,10 +18,40 @@ const history = spec({
     (await import("./table/history.ts")).showHistory(config, values, context),
 });
 
+const show = spec({
+  ...TABLE,
+  name: "show",
+  summary: "the table at a version: its rows, files, schema and properties",
+  settings: { json, version, timestamp },
+  run: async ({ config }, { values }, context) =>
+    (await import("./table/show.ts")).showTable(config, values, context),
+});
+
+const changes = spec({
+  ...TABLE,
+  name: "changes",
+  summary: "the rows that versions added, revised and took away",
+  settings: { from, to, limit, json },
+  run: async ({ config }, { values }, context) =>
+    (await import("./table/changes.ts")).showChanges(config, values, context),
+});
+
+const restore = spec({
+  ...TABLE,
+  name: "restore",
+  summary: "make the rows those of an old version again, in a new commit; ClickHouse follows",
+  settings: { json, version, timestamp },
+  run: async ({ config }, { values }, context) =>
+    (await import("./table/restore.ts")).restoreTable(config, values, context),
+});
+
 /** Adds `table` with its subcommands. */
 export function addTableCommands(program: Command, context: CommandContext): void {
   const table = program.command("table")
-    .summary("the Delta table: its history")
+    .summary("the Delta table: its history, what versions changed, restore")
     .description("Looks into the Delta table's past and looks after it, also while dev or run is up.");
   addCommand(table, history, context);
+  addCommand(table, show, context);
+  addCommand(table, changes, context);
+  addCommand(table, restore, context);
 }

@@ -9,7 +9,7 @@ const LIMIT_MAX = 1_000_000;
 const VERSION = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
 
 /** What a time looks like on the command line: RFC 3339, or a date, which is its midnight in UTC. */
-const TIMESTAMP_PATTERN = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2}))?$/;
+const TIMESTAMP_PATTERN = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2}))?$/;
 export const TIMESTAMP_CONSTRAINT = "a date, or a time with its zone such as 2024-05-01T12:00:00Z";
 
 /** A version's number, or such a time. */
@@ -19,7 +19,7 @@ export const AS_OF_PATTERN = new RegExp(`^\\d+$|${TIMESTAMP_PATTERN.source}`);
 export const TABLE_SETTINGS = {
   json: toggle({ env: "TABLE_JSON", group: OUTPUT, doc: "print JSON instead of a table" }),
   limit: integer(
-    { env: "TABLE_LIMIT", group: OUTPUT, doc: "most lines; 20 by default" },
+    { env: "TABLE_LIMIT", group: OUTPUT, doc: "most lines; 20 in a table, all with --json by default" },
     null,
     { minimum: 1, maximum: LIMIT_MAX },
   ),

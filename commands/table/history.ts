@@ -1,8 +1,9 @@
 /** `sessionary table history`: what each version of the table did. */
 import type { Config } from "../../schema/config.ts";
 import type { TableVersion } from "../../schema/exploration.ts";
-import { formatTable } from "../terminal.ts";
+import { QUERY_ROWS_MAX } from "../../schema/settings.ts";
 import type { CommandContext } from "../context.ts";
+import { formatTable } from "../terminal.ts";
 import { openTable } from "./open_table.ts";
 
 const VERSIONS_DEFAULT = 20;
@@ -14,7 +15,7 @@ export async function showHistory(
   context: CommandContext,
 ): Promise<void> {
   const lake = await openTable(config, context);
-  const versions = await lake.history(limit ?? VERSIONS_DEFAULT);
+  const versions = await lake.history(limit ?? (json ? QUERY_ROWS_MAX : VERSIONS_DEFAULT));
   if (json) return context.print(JSON.stringify(versions, null, 1));
   context.print(formatTable({
     columns: ["version", "time", "operation", "epoch", "rows", "files", "bytes", "gone", "by"],

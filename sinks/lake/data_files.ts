@@ -87,12 +87,17 @@ export class DataFiles {
    */
   async read(path: string): Promise<Uint8Array> {
     const { store, root } = this.options;
-    const bytes = await store.get(root + path);
+    const bytes = await this.readIfThere(path);
     if (bytes !== null) return bytes;
     const message =
       `Cannot read '${store.location}/${root}${path}': the Delta table names this file, and it is not ` +
       "there. Restore it from a backup; if VACUUM removed it, the version is too old to be read.";
     throw new SinkError(message, false);
+  }
+
+  /** A file's bytes; null where it is gone. */
+  readIfThere(path: string): Promise<Uint8Array | null> {
+    return this.options.store.get(this.options.root + path);
   }
 
   #name(epoch: number): string {

@@ -28,8 +28,8 @@ export interface DeadLetterFilesOptions {
   readonly store: ObjectStore;
   readonly owner: Owner;
   readonly uuid: () => string;
-  /** The table's commits, the newest first, as far as the log has them. */
-  readonly commits: () => AsyncIterable<Commit>;
+  /** The table's commits, the newest (or `version`) first, as far as the log has them. */
+  readonly commits: (version: number | undefined) => AsyncIterable<Commit>;
 }
 
 /** The files of one pipeline's dead letters. */
@@ -59,14 +59,14 @@ export class DeadLetterFiles {
     return fromArrow(DEAD_LETTER_COLUMNS, decodeParquet(bytes, origin), origin);
   }
 
-  /** At most `limit` committed dead letters, the newest first. */
-  async newest(limit: number): Promise<ColumnBatch> {
+  /** At most `limit` dead letters committed up to `version`, by default all, the newest first. */
+  async newest(limit: number, version?: number): Promise<ColumnBatch> {
     const keys = (await this.options.store.list(DEAD_LETTERS_ROOT)).map(({ key }) => key);
     // When every file was met, older commits can name none.
     const unmet = new Set(keys.filter((key) => !MANIFEST.test(key)));
     const parts: ColumnBatch[] = [];
     let rows = 0;
-    for await (const key of this.#named(unmet, keys.filter((key) => MANIFEST.test(key)))) {
+    for await (const key of this.#named(unmet, keys.filter((key) => MANIFEST.test(key)), version)) {
       parts.push(await this.read(key));
       rows += parts.at(-1)!.rows;
       if (rows >= limit) break;
@@ -84,10 +84,14 @@ export class DeadLetterFiles {
   }
 
   /** The files that the log or the manifests name, the newest first, until every one of `unmet` is met. */
-  async *#named(unmet: Set<string>, manifests: readonly string[]): AsyncGenerator<string> {
+  async *#named(
+    unmet: Set<string>,
+    manifests: readonly string[],
+    version: number | undefined,
+  ): AsyncGenerator<string> {
     const { store, owner } = this.options;
     if (unmet.size === 0) return;
-    for await (const commit of this.options.commits()) {
+    for await (const commit of this.options.commits(version)) {
       const key = ownRecord(owner, commit)?.deadLetterFile;
       if (key && unmet.delete(key)) yield key;
       if (unmet.size === 0) return;

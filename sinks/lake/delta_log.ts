@@ -29,6 +29,13 @@ interface LastCheckpoint {
 /** The tag that says how many of a checkpoint's rows come before its tombstones, which a start need not read. */
 const LIVE_ROWS = "sessionary.liveRows";
 
+/** A commit as the log's listing has it. */
+export interface ListedCommit {
+  readonly version: number;
+  /** When its file was written, by the store's clock: epoch milliseconds. */
+  readonly modifiedAtMs: number;
+}
+
 /** A commit as read back. */
 export interface Commit {
   readonly version: number;
@@ -71,6 +78,14 @@ export class DeltaLog {
   /** The commits of versions, in their order; null where there is none. Reads a bounded number at a time. */
   readCommits(versions: readonly number[]): AsyncGenerator<Commit | null> {
     return readInSlices(versions, (version) => this.readCommit(version));
+  }
+
+  /** The commits that the log has, ascending. */
+  async listCommits(): Promise<readonly ListedCommit[]> {
+    return (await this.store.list(this.#prefix)).flatMap(({ key, modifiedAtMs }) => {
+      const match = FILE_NAME.exec(key.slice(this.#prefix.length));
+      return match?.[2] === "json" ? [{ version: Number(match[1]), modifiedAtMs }] : [];
+    });
   }
 
   /** The commits of the versions `from` to `to`, both included. Throws where one is missing. */

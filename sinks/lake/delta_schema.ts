@@ -75,8 +75,8 @@ export function deltaSchema(columns: readonly ColumnSpec[]): DeltaSchema {
 /** The session table's `schemaString`. */
 export const SESSION_SCHEMA_STRING: string = JSON.stringify(deltaSchema(SESSION_COLUMNS));
 
-/** The type as compared between two schemas: an inner field's nullability and metadata don't change the bytes. */
-function shape(type: DeltaType): string {
+/** The type as text, and as compared between two schemas: an inner field's nullability and metadata don't change the bytes. */
+export function shape(type: DeltaType): string {
   if (typeof type === "string") return type;
   switch (type.type) {
     case "struct":

@@ -23,6 +23,7 @@ import { DeadLetterFiles } from "./dead_letter_files.ts";
 import { commitInfoOf, dateOfFile } from "./delta_actions.ts";
 import { type Commit, DeltaLog } from "./delta_log.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
+import { recordsIn } from "./delta_stats.ts";
 import { DeltaTable } from "./delta_table.ts";
 import {
   assertAppendable,
@@ -33,6 +34,8 @@ import {
   type Owner,
   ownRecord,
   positionsIn,
+  retiredIn,
+  retiringTxns,
 } from "./lake_commit.ts";
 import {
   type DatedRows,
@@ -41,8 +44,10 @@ import {
   mergeSessions,
   splitByDate,
 } from "./session_files.ts";
+import { Restore, type Restored } from "./restore.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
+import { TablePast } from "./table_past.ts";
 
 /** The Delta table's root in the store. */
 export const TABLE_ROOT = "sessions/";
@@ -67,12 +72,32 @@ export interface DeltaLake extends Lake {
    * of `TABLE_COLUMNS` (session_files.ts). Works without {@linkcode Lake.open}.
    */
   readSessions(version?: number): Promise<ColumnBatch>;
+  /** The oldest version that the log still has: 0 unless a cleanup has deleted commits. */
+  oldestVersion(): Promise<number>;
+  /**
+   * The newest version's files, shared out over the versions up to it: what fills a warehouse that has nothing yet, also
+   * where earlier versions cannot be read any more. No version says what it changed itself.
+   */
+  shareOut(): Promise<readonly VersionChanges[]>;
   /** The `session_date`s that the newest version has files of, ascending. */
   sessionDates(): Promise<readonly string[]>;
   /** One date's rows at the newest version, in no order, as the columns of SESSION_COLUMNS. */
   readSessionsOf(sessionDate: string): Promise<ColumnBatch>;
-  /** At most `limit` committed dead letters (DEAD_LETTER_COLUMNS), the newest first. Works without `open`. */
-  readDeadLetters(limit: number): Promise<ColumnBatch>;
+  /**
+   * At most `limit` dead letters (DEAD_LETTER_COLUMNS) that versions up to `version`, by default the newest, have committed;
+   * the newest first. Works without `open`.
+   */
+  readDeadLetters(limit: number, version?: number): Promise<ColumnBatch>;
+  /** The table's past. Works without `open`. */
+  readonly past: TablePast;
+  /**
+   * Makes the table's rows those of an old version again, in a commit of its own. The lake must be open.
+   *
+   * @throws {UserError} where there is no such version, or its files are gone
+   */
+  restore(version: number): Promise<Restored>;
+  /** Events by partition that are in the ledger and in no row, because a restore took the rows away. */
+  retiredEvents(): Promise<ReadonlyMap<number, number>>;
   /** The table at its newest version. */
   summary(): Promise<TableSummary>;
   /** At most `limit` versions below `before`, by default the newest ones, descending, as far as the log has them. */
@@ -95,7 +120,6 @@ interface CommitAttempt {
 }
 
 class StoredLake implements DeltaLake {
-  readonly #store: ObjectStore;
   readonly #owner: Owner;
   readonly #now: () => number;
   readonly #uuid: () => string;
@@ -103,6 +127,7 @@ class StoredLake implements DeltaLake {
   readonly #table: DeltaTable;
   readonly #files: DataFiles;
   readonly #deadLetters: DeadLetterFiles;
+  readonly past: TablePast;
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
   /** Commits that failed, by their content: one that is tried again may be in the log already. */
@@ -110,14 +135,18 @@ class StoredLake implements DeltaLake {
 
   constructor(options: DeltaLakeOptions) {
     const { store, pipeline, topic, now, uuid, onWarning = warnInLog } = options;
-    this.#store = store;
     this.#owner = { pipeline, topic, engineInfo: `Sessionary/${VERSION}` };
     this.#now = now;
     this.#uuid = uuid;
     this.#log = new DeltaLog(store, TABLE_ROOT);
     this.#files = new DataFiles({ store, root: TABLE_ROOT, now, uuid });
-    const commits = () => this.#allNewestFirst();
+    const commits = (version?: number) => this.#allNewestFirst(version);
     this.#deadLetters = new DeadLetterFiles({ store, owner: this.#owner, uuid, commits });
+    this.past = new TablePast({
+      log: this.#log,
+      files: this.#files,
+      load: (version) => version === undefined ? this.#newest() : this.#load(version),
+    });
     this.#table = new DeltaTable({
       log: this.#log,
       now,
@@ -168,7 +197,9 @@ class StoredLake implements DeltaLake {
       if (fenced.length > 0) return { refused: fenced };
       const highestEpoch = Math.max(this.#highestEpoch, commit.record.epoch);
       const rewrite = await copyOnWrite?.on(snapshot) ?? null;
-      return { actions: epochActions(this.#owner, commit, rewrite, txnId, highestEpoch) };
+      const back = new Map([...rewrite?.recovered ?? []].map(([partition, events]) => [partition, -events]));
+      const retired = retiringTxns(snapshot, this.#owner, back, commit.timestampMs);
+      return { actions: epochActions(this.#owner, commit, rewrite, retired, txnId, highestEpoch) };
     });
     this.#failed.delete(identity);
     return outcome.status === "refused" ? { status: "fenced", partitions: outcome.reason } : outcome;
@@ -224,6 +255,19 @@ class StoredLake implements DeltaLake {
     return mergeDatedSessions(parts);
   }
 
+  oldestVersion(): Promise<number> {
+    return this.#log.oldestFrom(0);
+  }
+
+  async shareOut(): Promise<readonly VersionChanges[]> {
+    const { files, version } = await this.#newest();
+    const shares = Array.from({ length: version + 1 }, (): ChangedFile[] => []);
+    [...files].forEach(([path, { stats }], i) =>
+      shares[i % shares.length]!.push({ kind: "add", path, rows: recordsIn(stats) })
+    );
+    return shares.map((files, version) => ({ version, files }));
+  }
+
   async sessionDates(): Promise<readonly string[]> {
     const { files } = await this.#newest();
     return [...new Set([...files.values()].map(dateOfFile))].sort();
@@ -238,8 +282,29 @@ class StoredLake implements DeltaLake {
     return mergeSessions(parts);
   }
 
-  readDeadLetters(limit: number): Promise<ColumnBatch> {
-    return this.#deadLetters.newest(limit);
+  readDeadLetters(limit: number, version?: number): Promise<ColumnBatch> {
+    return this.#deadLetters.newest(limit, version);
+  }
+
+  async restore(version: number): Promise<Restored> {
+    const txnId = this.#uuid();
+    const restore = new Restore({
+      owner: this.#owner,
+      target: await this.#load(version),
+      files: this.#files,
+      txnId,
+      timestampMs: Math.floor(this.#now()),
+    });
+    const outcome = await this.#table.commit<null>(txnId, async (snapshot) => {
+      const actions = await restore.on(snapshot);
+      return actions === null ? { refused: null } : { actions };
+    });
+    const made = outcome.status === "committed" ? outcome.version : null;
+    return { ...restore.counts, version: made };
+  }
+
+  async retiredEvents(): Promise<ReadonlyMap<number, number>> {
+    return retiredIn(await this.#newest(), this.#owner);
   }
 
   async summary(): Promise<TableSummary> {
@@ -291,8 +356,8 @@ class StoredLake implements DeltaLake {
     }
   }
 
-  async *#allNewestFirst(): AsyncGenerator<Commit> {
-    yield* this.#newestFirst((await this.#newest()).version);
+  async *#allNewestFirst(version?: number): AsyncGenerator<Commit> {
+    yield* this.#newestFirst(version ?? (await this.#newest()).version);
   }
 
   /** The table at its newest version; the caller reads from it before it waits for anything. */

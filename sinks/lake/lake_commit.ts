@@ -21,6 +21,7 @@ import {
   encodeDataPath,
   type MetaData,
   removeOf,
+  type Txn,
 } from "./delta_actions.ts";
 import type { Commit } from "./delta_log.ts";
 import {
@@ -49,6 +50,42 @@ function offsetAppId({ pipeline, topic }: Owner, partition: number): string {
 /** The `txn` that holds the number of a partition's last barrier. */
 function barrierAppId(owner: Owner, partition: number): string {
   return `${offsetAppId(owner, partition)}/barrier`;
+}
+
+/**
+ * The `txn` that holds how many events of committed sessions the table's rows lack, because a restore took them away: they
+ * stay in the ledger. Other than a place in the log it may go down, when they come back.
+ */
+function retiredAppId(owner: Owner, partition: number): string {
+  return `${offsetAppId(owner, partition)}/retired`;
+}
+
+/** Events by partition that are in the owner's ledger and in no row. */
+export function retiredIn(snapshot: Snapshot, owner: Owner): Map<number, number> {
+  const retired = new Map<number, number>();
+  for (const { appId, version } of snapshot.txns.values()) {
+    const partition = Number(appId.split("/").at(-2));
+    if (Number.isInteger(partition) && appId === retiredAppId(owner, partition)) {
+      retired.set(partition, version);
+    }
+  }
+  return retired;
+}
+
+/** The `txn`s that say so after `gone` more of them went, by partition; less than none is none. */
+export function retiringTxns(
+  snapshot: Snapshot,
+  owner: Owner,
+  gone: ReadonlyMap<number, number>,
+  timestampMs: number,
+): Txn[] {
+  const before = retiredIn(snapshot, owner);
+  return [...gone].flatMap(([partition, events]): Txn[] => {
+    const had = before.get(partition) ?? 0;
+    const has = Math.max(0, had + events);
+    if (has === had) return [];
+    return [{ appId: retiredAppId(owner, partition), version: has, lastUpdated: timestampMs }];
+  });
 }
 
 /** The places of the owner's partitions, ascending. */
@@ -131,12 +168,14 @@ export function createTableActions(tableId: string, now: number, engineInfo: str
  * The actions of an epoch's commit.
  *
  * @param rewrite what its revisions do to the table's files; null where it has none
+ * @param retired of {@linkcode retiringTxns}, for the rows that its revisions bring back
  * @param highestEpoch of the pipeline, this epoch included
  */
 export function epochActions(
   owner: Owner,
   { files, advances, record, timestampMs }: LakeCommit,
   rewrite: Rewrite | null,
+  retired: readonly Txn[],
   txnId: string,
   highestEpoch: number,
 ): DeltaAction[] {
@@ -182,7 +221,7 @@ export function epochActions(
   ]);
   return [
     { commitInfo },
-    ...txns.map((txn) => ({ txn })),
+    ...[...txns, ...retired].map((txn) => ({ txn })),
     ...removes.map((remove) => ({ remove })),
     ...adds.map((add) => ({ add })),
     ...changes.map((cdc) => ({ cdc })),
