@@ -73,6 +73,14 @@ export class DeltaTable {
     });
   }
 
+  /** Loads the table where there is one, and never creates it. */
+  async openExisting(): Promise<Snapshot | null> {
+    return await this.#exclusively(async () => {
+      this.#replay = await this.#log.load();
+      return this.#replay?.snapshot() ?? null;
+    });
+  }
+
   /** The table as it is now, with the commits of other writers. The next commit or refresh changes it in place. */
   refresh(): Promise<Snapshot> {
     return this.#exclusively(async () => {
@@ -190,6 +198,7 @@ export class DeltaTable {
   async #checkpoint(replay: TableReplay): Promise<void> {
     if (replay.version % VERSIONS_PER_DELTA_CHECKPOINT !== 0) return;
     try {
+      replay.expire(this.#now());
       await this.#log.writeCheckpoint(replay.snapshot(), this.#now());
     } catch (error) {
       this.#onCheckpointFailure(error);

@@ -1,7 +1,6 @@
 /** The lake: sessions as a Delta table and dead letters beside it, on any object store. */
 import { getLogger } from "@logtape/logtape";
 import type { ColumnBatch } from "../../schema/column_batch.ts";
-import { DEAD_LETTER_COLUMNS, DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
 import { messageOf, SinkError, UserError } from "../../schema/errors.ts";
 import type { TableSummary, TableVersion } from "../../schema/exploration.ts";
 import { VERSION } from "../../schema/version.ts";
@@ -17,13 +16,14 @@ import type {
   VersionChanges,
   VersionPayload,
 } from "../sink.ts";
-import { fromArrow, toArrow } from "./arrow.ts";
 import { cameRows, encodePayload } from "./change_data.ts";
 import { CopyOnWrite } from "./copy_on_write.ts";
 import { DataFiles } from "./data_files.ts";
+import { DeadLetterFiles } from "./dead_letter_files.ts";
 import { commitInfoOf, dateOfFile } from "./delta_actions.ts";
 import { type Commit, DeltaLog } from "./delta_log.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
+import { recordsIn } from "./delta_stats.ts";
 import { DeltaTable } from "./delta_table.ts";
 import {
   assertAppendable,
@@ -37,7 +37,6 @@ import {
   retiredIn,
   retiringTxns,
 } from "./lake_commit.ts";
-import { decodeParquet, encodeParquet } from "./parquet.ts";
 import {
   type DatedRows,
   decodeSessions,
@@ -49,11 +48,9 @@ import { Restore, type Restored } from "./restore.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
 import { TablePast } from "./table_past.ts";
-import { takeRows } from "../../schema/take_rows.ts";
 
 /** The Delta table's root in the store. */
 export const TABLE_ROOT = "sessions/";
-export const DEAD_LETTERS_ROOT = "dead_letters/";
 
 export interface DeltaLakeOptions {
   /** The lake's root: the table and the dead letters are below it. */
@@ -75,6 +72,13 @@ export interface DeltaLake extends Lake {
    * of `TABLE_COLUMNS` (session_files.ts). Works without {@linkcode Lake.open}.
    */
   readSessions(version?: number): Promise<ColumnBatch>;
+  /** The oldest version that the log still has: 0 unless a cleanup has deleted commits. */
+  oldestVersion(): Promise<number>;
+  /**
+   * The newest version's files, shared out over the versions up to it: what fills a warehouse that has nothing yet, also
+   * where earlier versions cannot be read any more. No version says what it changed itself.
+   */
+  shareOut(): Promise<readonly VersionChanges[]>;
   /** The `session_date`s that the newest version has files of, ascending. */
   sessionDates(): Promise<readonly string[]>;
   /** One date's rows at the newest version, in no order, as the columns of SESSION_COLUMNS. */
@@ -116,13 +120,13 @@ interface CommitAttempt {
 }
 
 class StoredLake implements DeltaLake {
-  readonly #store: ObjectStore;
   readonly #owner: Owner;
   readonly #now: () => number;
   readonly #uuid: () => string;
   readonly #log: DeltaLog;
   readonly #table: DeltaTable;
   readonly #files: DataFiles;
+  readonly #deadLetters: DeadLetterFiles;
   readonly past: TablePast;
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
@@ -131,12 +135,13 @@ class StoredLake implements DeltaLake {
 
   constructor(options: DeltaLakeOptions) {
     const { store, pipeline, topic, now, uuid, onWarning = warnInLog } = options;
-    this.#store = store;
     this.#owner = { pipeline, topic, engineInfo: `Sessionary/${VERSION}` };
     this.#now = now;
     this.#uuid = uuid;
     this.#log = new DeltaLog(store, TABLE_ROOT);
     this.#files = new DataFiles({ store, root: TABLE_ROOT, now, uuid });
+    const commits = (version?: number) => this.#allNewestFirst(version);
+    this.#deadLetters = new DeadLetterFiles({ store, owner: this.#owner, uuid, commits });
     this.past = new TablePast({
       log: this.#log,
       files: this.#files,
@@ -169,19 +174,12 @@ class StoredLake implements DeltaLake {
     return Promise.all(splitByDate(rows).map((dated) => this.#files.write(epoch, dated)));
   }
 
-  async stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string> {
-    const key = `${DEAD_LETTERS_ROOT}epoch_${epoch}-${this.#uuid()}.parquet`;
-    await this.#store.put(key, encodeParquet(toArrow(DEAD_LETTER_COLUMNS, letters)));
-    return key;
+  stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string> {
+    return this.#deadLetters.write(epoch, letters);
   }
 
-  async readDeadLetterFile(key: string): Promise<ColumnBatch> {
-    const bytes = await this.#store.get(key);
-    const origin = `${this.#store.location}/${key}`;
-    if (bytes === null) {
-      throw new SinkError(`Cannot read '${origin}': a commit names it, and it is gone.`, false);
-    }
-    return fromArrow(DEAD_LETTER_COLUMNS, decodeParquet(bytes, origin), origin);
+  readDeadLetterFile(key: string): Promise<ColumnBatch> {
+    return this.#deadLetters.read(key);
   }
 
   async commit(commit: LakeCommit): Promise<CommitOutcome> {
@@ -210,7 +208,7 @@ class StoredLake implements DeltaLake {
   async epochsAfter(after: number): Promise<readonly CommittedEpoch[]> {
     const epochs: CommittedEpoch[] = [];
     const { version } = await this.#newest();
-    for await (const commit of this.#log.readRange(after + 1, version)) {
+    for await (const commit of this.#log.readRange(await this.#log.oldestFrom(after + 1), version)) {
       const record = ownRecord(this.#owner, commit);
       if (record !== null) epochs.push({ version: commit.version, record });
     }
@@ -224,7 +222,8 @@ class StoredLake implements DeltaLake {
         const version = versions[changes.length];
         const message =
           `Cannot tell what version ${version} of the Delta table '${this.#log.location}' changed: ` +
-          "its commit is not in the log, or was removed by a log cleanup.";
+          "its commit is not in the log, or was removed by a log cleanup. If ClickHouse is new, or was restored " +
+          "from a backup, `sessionary verify --repair` fills it from the table as it is now.";
         throw new SinkError(message, false);
       }
       changes.push(changesOf(commit));
@@ -256,6 +255,19 @@ class StoredLake implements DeltaLake {
     return mergeDatedSessions(parts);
   }
 
+  oldestVersion(): Promise<number> {
+    return this.#log.oldestFrom(0);
+  }
+
+  async shareOut(): Promise<readonly VersionChanges[]> {
+    const { files, version } = await this.#newest();
+    const shares = Array.from({ length: version + 1 }, (): ChangedFile[] => []);
+    [...files].forEach(([path, { stats }], i) =>
+      shares[i % shares.length]!.push({ kind: "add", path, rows: recordsIn(stats) })
+    );
+    return shares.map((files, version) => ({ version, files }));
+  }
+
   async sessionDates(): Promise<readonly string[]> {
     const { files } = await this.#newest();
     return [...new Set([...files.values()].map(dateOfFile))].sort();
@@ -270,32 +282,8 @@ class StoredLake implements DeltaLake {
     return mergeSessions(parts);
   }
 
-  async readDeadLetters(limit: number, version?: number): Promise<ColumnBatch> {
-    // A file counts only where a commit names it; when every file was met, older commits can name none.
-    const unmet = new Set((await this.#store.list(DEAD_LETTERS_ROOT)).map(({ key }) => key));
-    const parts: ColumnBatch[] = [];
-    let rows = 0;
-    if (unmet.size > 0) {
-      for await (const commit of this.#newestFirst(version ?? (await this.#newest()).version)) {
-        if (rows >= limit || unmet.size === 0) break;
-        const key = ownRecord(this.#owner, commit)?.deadLetterFile;
-        if (key === null || key === undefined || !unmet.delete(key)) continue;
-        parts.push(await this.readDeadLetterFile(key));
-        rows += parts.at(-1)!.rows;
-      }
-    }
-    const selection = {
-      batch: new Uint32Array(Math.min(rows, limit)),
-      row: new Uint32Array(Math.min(rows, limit)),
-    };
-    let next = 0;
-    for (const [batch, { rows }] of parts.entries()) {
-      for (let row = rows - 1; row >= 0 && next < selection.row.length; row--) {
-        selection.batch[next] = batch;
-        selection.row[next++] = row;
-      }
-    }
-    return takeRows(DEAD_LETTER_KINDS, parts, selection);
+  readDeadLetters(limit: number, version?: number): Promise<ColumnBatch> {
+    return this.#deadLetters.newest(limit, version);
   }
 
   async restore(version: number): Promise<Restored> {
@@ -366,6 +354,10 @@ class StoredLake implements DeltaLake {
       if (commit === null) return;
       yield commit;
     }
+  }
+
+  async *#allNewestFirst(version?: number): AsyncGenerator<Commit> {
+    yield* this.#newestFirst(version ?? (await this.#newest()).version);
   }
 
   /** The table at its newest version; the caller reads from it before it waits for anything. */

@@ -20,7 +20,7 @@ import {
   type DeltaAction,
   encodeDataPath,
   type MetaData,
-  type RemoveFile,
+  removeOf,
   type Txn,
 } from "./delta_actions.ts";
 import type { Commit } from "./delta_log.ts";
@@ -86,22 +86,6 @@ export function retiringTxns(
     if (has === had) return [];
     return [{ appId: retiredAppId(owner, partition), version: has, lastUpdated: timestampMs }];
   });
-}
-
-/** The action that takes a file out of the table. */
-export function removeAction(
-  { path, partitionValues, size, tags }: AddFile,
-  timestampMs: number,
-): RemoveFile {
-  return {
-    path,
-    deletionTimestamp: timestampMs,
-    dataChange: true,
-    extendedFileMetadata: true,
-    partitionValues,
-    size,
-    ...(tags === undefined ? {} : { tags }),
-  };
 }
 
 /** The places of the owner's partitions, ascending. */
@@ -223,21 +207,14 @@ export function epochActions(
     sessionary: record,
     sessionaryHighestEpoch: highestEpoch,
   };
-  const removes = (rewrite?.removed ?? []).map((file) => removeAction(file, timestampMs));
+  const removes = (rewrite?.removed ?? []).map((file) => removeOf(file, timestampMs, true));
   const changes = (rewrite?.changes ?? []).map(({ path, sessionDate, size }): CdcFile => ({
     path: encodeDataPath(path),
     partitionValues: { [PARTITION_COLUMN]: sessionDate },
     size,
     dataChange: false,
   }));
-  const adds = added.map((file): AddFile => ({
-    path: encodeDataPath(file.path),
-    partitionValues: { [PARTITION_COLUMN]: file.sessionDate },
-    size: file.size,
-    modificationTime: file.modifiedAtMs,
-    dataChange: true,
-    stats: file.stats,
-  }));
+  const adds = added.map((file) => addOf(file, true));
   const txns = advances.flatMap(({ partition, to, barrierNumber }) => [
     { appId: offsetAppId(owner, partition), version: to, lastUpdated: timestampMs },
     { appId: barrierAppId(owner, partition), version: barrierNumber, lastUpdated: timestampMs },
@@ -249,6 +226,18 @@ export function epochActions(
     ...adds.map((add) => ({ add })),
     ...changes.map((cdc) => ({ cdc })),
   ];
+}
+
+/** The action that brings an uploaded file into the table. `dataChange`: whether its rows are new. */
+export function addOf(file: StagedFile, dataChange: boolean): AddFile {
+  return {
+    path: encodeDataPath(file.path),
+    partitionValues: { [PARTITION_COLUMN]: file.sessionDate },
+    size: file.size,
+    modificationTime: file.modifiedAtMs,
+    dataChange,
+    stats: file.stats,
+  };
 }
 
 /** The epoch that the owner's pipeline recorded in a commit; null in commits of others. */

@@ -19,19 +19,31 @@ import { timesAsMicros } from "./arrow_timestamps.ts";
 /** Rows of a record batch read at once: large, so that few of them have to be joined. */
 const ROWS_PER_READ = 131_072;
 
-function writerProperties(): WriterProperties {
-  // A file of one INSERT has one row group: ClickHouse then makes one block of it (FINDINGS.md, tokens).
+/** What is read of a file: by default all. */
+export interface ReadPart {
+  /** Rows to skip, and rows to read at most. */
+  readonly offset?: number;
+  readonly limit?: number;
+  readonly columns?: string[];
+}
+
+function writerProperties(rowsPerGroup: number): WriterProperties {
   return new WriterPropertiesBuilder()
     .setCompression(Compression.ZSTD)
-    .setMaxRowGroupSize(ROWS_PER_INSERT_MAX)
+    .setMaxRowGroupSize(rowsPerGroup)
     .setCreatedBy("Sessionary")
     .build();
 }
 
-/** The table as one Parquet file (zstd); up to {@linkcode ROWS_PER_INSERT_MAX} rows make one row group. */
-export function encodeParquet(table: Table): Uint8Array {
+/**
+ * The table as one Parquet file (zstd).
+ *
+ * @param rowsPerGroup rows of a row group; by default all that one INSERT takes, because ClickHouse makes one block of a
+ *   row group, and a retried INSERT must make the same blocks
+ */
+export function encodeParquet(table: Table, rowsPerGroup = ROWS_PER_INSERT_MAX): Uint8Array {
   // Both arguments pass into the writer, which frees them.
-  return writeParquet(WasmTable.fromIPCStream(tableToIPC(table, "stream")), writerProperties());
+  return writeParquet(WasmTable.fromIPCStream(tableToIPC(table, "stream")), writerProperties(rowsPerGroup));
 }
 
 /**
@@ -40,9 +52,10 @@ export function encodeParquet(table: Table): Uint8Array {
  * @param origin the file, for sentences
  * @throws {SinkError} where the bytes are not a Parquet file that can be read
  */
-export function decodeParquet(bytes: Uint8Array, origin: string): Table {
+export function decodeParquet(bytes: Uint8Array, origin: string, part: ReadPart = {}): Table {
   try {
-    return timesAsMicros(tableFromIPC(readParquet(bytes, { batchSize: ROWS_PER_READ }).intoIPCStream()));
+    const options = { batchSize: ROWS_PER_READ, ...part };
+    return timesAsMicros(tableFromIPC(readParquet(bytes, options).intoIPCStream()));
   } catch (error) {
     const message = `Cannot read '${origin}' as Parquet: ${
       messageOf(error)

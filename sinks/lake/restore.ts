@@ -7,10 +7,10 @@ import { cellAt } from "../../schema/column_batch.ts";
 import { UserError } from "../../schema/errors.ts";
 import { sessionColumnIndex } from "../../schema/session.ts";
 import type { DataFiles } from "./data_files.ts";
-import type { AddFile, CommitInfo, DeltaAction, MetaData } from "./delta_actions.ts";
+import { type AddFile, type CommitInfo, type DeltaAction, type MetaData, removeOf } from "./delta_actions.ts";
 import { type DeltaSchema, shape } from "./delta_schema.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
-import { type Owner, removeAction, retiringTxns } from "./lake_commit.ts";
+import { type Owner, retiringTxns } from "./lake_commit.ts";
 import { decodeSessions } from "./session_files.ts";
 import { readInSlices } from "./slices.ts";
 
@@ -81,7 +81,7 @@ export class Restore {
     return [
       { commitInfo: this.#commitInfo(back, gone) },
       ...retiringTxns(snapshot, owner, went, timestampMs).map((txn) => ({ txn })),
-      ...gone.map(([, file]) => ({ remove: removeAction(file, timestampMs) })),
+      ...gone.map(([, file]) => ({ remove: removeOf(file, timestampMs, true) })),
       ...back.map(([, file]) => ({ add: { ...file, dataChange: true } })),
     ];
   }

@@ -42,7 +42,9 @@ export async function verify({ lake, warehouse, access }: VerifyDeps): Promise<V
     days.push(await compareDay(access.client, day, rows));
   }
   const views = await compareViews(access.client);
-  const ledger = checkLedger(await lake.epochsAfter(-1), positions, rowEvents, await lake.retiredEvents());
+  const cleaned = await lake.oldestVersion() > 0;
+  const epochs = await lake.epochsAfter(-1);
+  const ledger = checkLedger(epochs, positions, rowEvents, await lake.retiredEvents(), cleaned);
   return { tableId, version, missingVersions, days, views, ledger };
 }
 
