@@ -60,7 +60,7 @@ Deno.test("each way in which the books can be wrong is found", () => {
 
 Deno.test("events whose rows a restore took away are accounted for, and no others", () => {
   const after = (rows: number, retired: number) =>
-    checkLedger([FIRST, SECOND], END, new Map([[0, rows]]), new Map([[0, retired]]));
+    checkLedger([FIRST, SECOND], END, new Map([[0, rows]]), new Map([[0, retired]]), false);
   assertEquals(after(7, 5).differences, []);
   assertEquals(after(7, 5).partitions[0]!.retired, 5);
   assertEquals(after(7, 4).differences, [
