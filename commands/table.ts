@@ -8,6 +8,7 @@ import type { CommandContext } from "./context.ts";
 const TABLE = { prefix: "TABLE_", groups: [GROUPS.data, GROUPS.objectStore, GROUPS.service] } as const;
 
 const { json, limit, version, timestamp, from, to } = TABLE_SETTINGS;
+const { date, dryRun, retention, forceShortRetention } = TABLE_SETTINGS;
 
 const history = spec({
   ...TABLE,
@@ -45,13 +46,35 @@ const restore = spec({
     (await import("./table/restore.ts")).restoreTable(config, values, context),
 });
 
+const optimize = spec({
+  ...TABLE,
+  groups: [...TABLE.groups, GROUPS.upkeep],
+  name: "optimize",
+  summary: "pack small files into larger ones, sorted by brand; no row changes",
+  settings: { date, dryRun, json },
+  run: async ({ config }, { values }, context) =>
+    (await import("./table/optimize.ts")).optimizeTable(config, values, context),
+});
+
+const vacuum = spec({
+  ...TABLE,
+  groups: [...TABLE.groups, GROUPS.clickhouse, GROUPS.upkeep],
+  name: "vacuum",
+  summary: "delete files that left the table, and clean its log",
+  settings: { retention, forceShortRetention, dryRun, json },
+  run: async ({ config }, { values }, context) =>
+    (await import("./table/vacuum.ts")).vacuumTable(config, values, context),
+});
+
 /** Adds `table` with its subcommands. */
 export function addTableCommands(program: Command, context: CommandContext): void {
   const table = program.command("table")
-    .summary("the Delta table: its history, what versions changed, restore")
+    .summary("the Delta table: its history, what versions changed, restore, upkeep")
     .description("Looks into the Delta table's past and looks after it, also while dev or run is up.");
   addCommand(table, history, context);
   addCommand(table, show, context);
   addCommand(table, changes, context);
   addCommand(table, restore, context);
+  addCommand(table, optimize, context);
+  addCommand(table, vacuum, context);
 }

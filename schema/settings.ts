@@ -2,6 +2,7 @@
 import { KAFKA_HEADING, KAFKA_SETTINGS } from "./kafka_settings.ts";
 import { COUNTER_MAX, SESSION_ACTORS_MAX } from "./limits.ts";
 import { EVENT_RATE, PRODUCE_SETTINGS, SEED, SIMULATOR } from "./produce_settings.ts";
+import { UPKEEP_HEADING, UPKEEP_SETTINGS } from "./upkeep_settings.ts";
 import { AS_OF_PATTERN, TABLE_SETTINGS, TIMESTAMP_CONSTRAINT } from "./table_settings.ts";
 import {
   choice,
@@ -30,6 +31,7 @@ export const GROUPS = {
   data: DATA,
   kafka: KAFKA_HEADING,
   objectStore: OBJECT_STORE,
+  upkeep: UPKEEP_HEADING,
   clickhouse: CLICKHOUSE,
   service: SERVICE,
 } as const;
@@ -184,6 +186,7 @@ export const SETTINGS = {
     { env: "S3_TLS_CA", group: OBJECT_STORE, doc: "PEM file of authorities to trust instead of the usual" },
     null,
   ),
+  ...UPKEEP_SETTINGS,
   clickhouseUrl: httpUrl({
     env: "CLICKHOUSE_URL",
     group: CLICKHOUSE,

@@ -1,5 +1,5 @@
 /** The options of `sessionary table`; each subcommand takes some of them. */
-import { integer, type SettingTable, text, toggle } from "./setting.ts";
+import { integer, optionalDuration, type SettingTable, text, toggle } from "./setting.ts";
 
 const OUTPUT = "Output:";
 const TABLE = "Table:";
@@ -31,5 +31,26 @@ export const TABLE_SETTINGS = {
     TIMESTAMP_CONSTRAINT,
   ),
   from: integer({ env: "TABLE_FROM", group: TABLE, doc: "first version" }, null, VERSION),
+  date: text(
+    { env: "TABLE_DATE", group: TABLE, doc: "only files of this session_date; by default all" },
+    null,
+    /^\d{4}-\d{2}-\d{2}$/,
+    "a date such as 2024-05-01",
+  ),
+  dryRun: toggle({ env: "TABLE_DRY_RUN", group: TABLE, doc: "say what would be done, and do nothing" }),
+  retention: optionalDuration(
+    {
+      env: "TABLE_RETENTION",
+      group: TABLE,
+      doc: "keep files younger than this; VACUUM_RETENTION by default",
+    },
+    "0ms",
+    "3650d",
+  ),
+  forceShortRetention: toggle({
+    env: "TABLE_FORCE_SHORT_RETENTION",
+    group: TABLE,
+    doc: "allow --retention below 7d: nobody reads or restores older versions",
+  }),
   to: integer({ env: "TABLE_TO", group: TABLE, doc: "last version; by default the newest" }, null, VERSION),
 } as const satisfies SettingTable;

@@ -16,6 +16,7 @@ import type { Snapshot } from "./delta_snapshot.ts";
 import type { DeltaTable } from "./delta_table.ts";
 import { addOf } from "./lake_commit.ts";
 import { type Bin, planBins, type PlanOptions, type TableFile } from "./optimize_plan.ts";
+import { addReports, NOTHING_OPTIMIZED, type OptimizeReport } from "./optimize_report.ts";
 import { decodeParquet } from "./parquet.ts";
 import { otherColumns, otherNames } from "./session_files.ts";
 import { readInSlices } from "./slices.ts";
@@ -36,43 +37,6 @@ export interface OptimizeDeps {
   readonly engineInfo: string;
   /** Where it is to stop: the bin at work is finished. */
   readonly signal?: AbortSignal;
-}
-
-/** What an OPTIMIZE did. */
-export interface OptimizeReport {
-  readonly versions: readonly number[];
-  readonly filesRemoved: number;
-  readonly bytesRemoved: number;
-  readonly filesAdded: number;
-  readonly bytesAdded: number;
-  /** Versions that other writers were first to take. */
-  readonly conflicts: number;
-  /** Bins that were given up, because another writer had removed one of their files. */
-  readonly abandoned: number;
-}
-
-/** Nothing done yet. */
-export const NOTHING_OPTIMIZED: OptimizeReport = {
-  versions: [],
-  filesRemoved: 0,
-  bytesRemoved: 0,
-  filesAdded: 0,
-  bytesAdded: 0,
-  conflicts: 0,
-  abandoned: 0,
-};
-
-/** Two reports as one. */
-export function addReports(a: OptimizeReport, b: OptimizeReport): OptimizeReport {
-  return {
-    versions: [...a.versions, ...b.versions],
-    filesRemoved: a.filesRemoved + b.filesRemoved,
-    bytesRemoved: a.bytesRemoved + b.bytesRemoved,
-    filesAdded: a.filesAdded + b.filesAdded,
-    bytesAdded: a.bytesAdded + b.bytesAdded,
-    conflicts: a.conflicts + b.conflicts,
-    abandoned: a.abandoned + b.abandoned,
-  };
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Which small files of the table are packed into which larger ones (OPTIMIZE). Pure. */
+import type { Config } from "../../schema/config.ts";
 import { type AddFile, dateOfFile } from "./delta_actions.ts";
 import { recordsIn } from "./delta_stats.ts";
 
@@ -26,6 +27,28 @@ export interface PlanOptions {
    * row is then rewritten some times only, not with every run.
    */
   readonly patient: boolean;
+}
+
+/** The settings that {@linkcode optimizePlan} goes by. */
+export type OptimizeSettings = Pick<
+  Config,
+  "optimizeTargetBytes" | "allowedLatenessMs" | "watermarkDelayMs" | "revisionIntervalMs"
+>;
+
+/** Beyond what the settings say: for clocks that differ, and epochs under way. */
+const SLACK_MS = 60_000;
+
+/**
+ * The plan that settings make. A file is left alone while its sessions may still be revised, because a revision writes
+ * anew the whole file that it finds its row in. `now`: epoch milliseconds.
+ */
+export function optimizePlan(
+  { optimizeTargetBytes, allowedLatenessMs, watermarkDelayMs, revisionIntervalMs }: OptimizeSettings,
+  now: number,
+  choice: Pick<PlanOptions, "date" | "patient">,
+): PlanOptions {
+  const revisableMs = allowedLatenessMs + watermarkDelayMs + 2 * revisionIntervalMs + SLACK_MS;
+  return { targetBytes: optimizeTargetBytes, writtenBeforeMs: now - revisableMs, ...choice };
 }
 
 /** A table's file with its decoded path. */

@@ -9,8 +9,9 @@ import { DeltaTable } from "./delta_table.ts";
 import { TABLE_ROOT } from "./lake.ts";
 import { changesOf } from "./lake_commit.ts";
 import { cleanLog, type LogCleanup } from "./log_cleanup.ts";
-import { optimize, type OptimizeReport } from "./optimize.ts";
+import { optimize } from "./optimize.ts";
 import { type Bin, planBins, type PlanOptions } from "./optimize_plan.ts";
+import type { OptimizeReport } from "./optimize_report.ts";
 import { deleteFiles, planVacuum, type VacuumOptions, type VacuumPlan } from "./vacuum.ts";
 
 /** Which versions ClickHouse has: of the table with this id. */

@@ -28,7 +28,19 @@ Deno.test("Help names every command, and every setting with its variable where i
     assertMatch(main, new RegExp(`^  ${command} `, "m"));
   }
   const help = await Promise.all(
-    ["dev", "produce", "run", "query", "verify", "config", "table history", "table show", "table changes"]
+    [
+      "dev",
+      "produce",
+      "run",
+      "query",
+      "verify",
+      "config",
+      "table history",
+      "table show",
+      "table changes",
+      "table optimize",
+      "table vacuum",
+    ]
       .map((name) => run([...name.split(" "), "--help"])),
   );
   const text = help.map(({ printed }) => printed.join("\n")).join("\n");

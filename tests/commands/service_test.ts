@@ -30,7 +30,14 @@ class ScriptedPipeline implements RunningPipeline {
   }
   onNotice(): void {}
   stats(): PipelineStats {
-    return { ingest: null, sessionActors: [], coordinator: null, firstNewEventMs: null, pulses: [] };
+    return {
+      ingest: null,
+      sessionActors: [],
+      coordinator: null,
+      upkeep: null,
+      firstNewEventMs: null,
+      pulses: [],
+    };
   }
   inspect(): Promise<Inspection> {
     return Promise.resolve({ sessions: [], silentShards: [] });

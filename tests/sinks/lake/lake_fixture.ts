@@ -25,13 +25,17 @@ export function folderStore(root: string): ObjectStore {
   return new FolderStore({ root, uuid: () => crypto.randomUUID() });
 }
 
-/** A lake whose clock stands still; warnings are collected where the caller gives a list. */
-export function lakeOn(store: ObjectStore, warnings: string[] = []): DeltaLake {
+/** A lake whose clock stands still unless one is given; warnings are collected where the caller gives a list. */
+export function lakeOn(
+  store: ObjectStore,
+  warnings: string[] = [],
+  now: () => number = () => NOW,
+): DeltaLake {
   return openDeltaLake({
     store,
     pipeline: "web",
     topic: "web_clicks",
-    now: () => NOW,
+    now,
     uuid: () => crypto.randomUUID(),
     onWarning: (sentence) => warnings.push(sentence),
   });
