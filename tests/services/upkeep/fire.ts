@@ -12,6 +12,9 @@ import { runSpark } from "../harness/spark.ts";
 
 const path = (relative: string) => new URL(relative, import.meta.url).pathname;
 const TARGET_BYTES = 4 * 1024 * 1024;
+/** How fast everyone is: a MERGE takes Spark seconds, and needs to find the table at rest for so long now and then. */
+const FAST = { epochMs: 100, optimizeMs: 500, appendS: 0.05 };
+const SLOW = { epochMs: 1_000, optimizeMs: 15_000, appendS: 0.5 };
 
 /** What was done, and what others were in the way of. */
 export interface FireReport {
@@ -43,8 +46,13 @@ export async function tableUnderFire(
   await lake.open();
   await lake.commit(nthCommit(1, await lake.stage(1, sessionRows([{ partition: 0, firstOffset: 0 }], 1))));
   const firing = { now: true };
+  const pace = spark ? SLOW : FAST;
   const append = async () => {
-    const printed = await runDeltaRs(path("delta_rs_append.py"), [table, String(seconds)], null);
+    const printed = await runDeltaRs(path("delta_rs_append.py"), [
+      table,
+      String(seconds),
+      String(pace.appendS),
+    ], null);
     return printed.trim().split(" ").map(Number) as [number, number];
   };
   const merge = async () => {
@@ -60,11 +68,11 @@ export async function tableUnderFire(
     while (firing.now) {
       const plan = { targetBytes: TARGET_BYTES, writtenBeforeMs: Infinity, date: null, patient: false };
       report = addReports(report, await upkeep.optimize(plan));
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await new Promise((resolve) => setTimeout(resolve, pace.optimizeMs));
     }
     return report;
   })();
-  const ours = await epochsWhile(lake, () => firing.now);
+  const ours = await epochsWhile(lake, pace.epochMs, () => firing.now);
   const [[appended], [merged, mergeConflicts]] = await others;
   const optimized = await optimizing;
   await assertRows(lake, { sessions: ours.sessions, appended, merged });
@@ -73,7 +81,7 @@ export async function tableUnderFire(
 }
 
 /** Commits an epoch with three sessions and a revision of an earlier one, again and again. */
-async function epochsWhile(lake: ReturnType<typeof openDeltaLake>, firing: () => boolean) {
+async function epochsWhile(lake: ReturnType<typeof openDeltaLake>, epochMs: number, firing: () => boolean) {
   const newest = new Map([[0, { revision: 0, epoch: 1 }]]);
   let [epoch, epochConflicts, slowestCommitMs, revisions] = [1, 0, 0, 0];
   while (firing()) {
@@ -95,7 +103,7 @@ async function epochsWhile(lake: ReturnType<typeof openDeltaLake>, firing: () =>
     revisions++;
     newest.set(revised, { revision, epoch });
     for (const offset of offsets) newest.set(offset, { revision: 0, epoch });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, epochMs));
   }
   const sessions = new Map([...newest].map(([offset, { revision }]) => [`s-0-${offset}`, revision]));
   return { epochs: epoch, epochConflicts, slowestCommitMs, revisions, sessions };

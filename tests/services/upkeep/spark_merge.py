@@ -22,7 +22,7 @@ while time.monotonic() < until:
     changed.union(new).createOrReplaceTempView("source")
     try:
         spark.sql(f"""MERGE INTO delta.`{table_path}` t USING source s
-            ON t.session_id = s.session_id AND t.session_date = s.session_date
+            ON t.session_id = s.session_id AND t.session_date = DATE'2024-03-01'
             WHEN MATCHED THEN UPDATE SET t.browser = s.browser WHEN NOT MATCHED THEN INSERT *""")
         merged += 1
     except Exception as error:
