@@ -1,6 +1,7 @@
 /**
  * ONE table of session columns. The reducer below, the Arrow schema, the Delta schema and ClickHouse's DDL derive
- * from it: a new column is one new entry, at the end.
+ * from it: a new column is one new entry, at the end, nullable, because the rows before it are null there. A column is never
+ * taken out and never changes its type: the sinks refuse that at start.
  */
 import type { Cell, ColumnKind, PageEvent, ValueOfKind } from "./column_batch.ts";
 import { PAGE_EVENTS_LISTED_MAX } from "./limits.ts";

@@ -56,6 +56,11 @@ export class DeltaTable {
     return this.#replay !== null;
   }
 
+  /** The table as this process knows it; null before {@linkcode open}. The next commit or refresh changes it in place. */
+  get current(): Snapshot | null {
+    return this.#replay?.snapshot() ?? null;
+  }
+
   /** Loads the table; where there is none, creates it as version 0 with the actions of `create`. */
   open(create: () => readonly DeltaAction[]): Promise<Snapshot> {
     return this.#exclusively(async () => {

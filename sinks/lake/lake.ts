@@ -45,6 +45,7 @@ import {
   splitByDate,
 } from "./session_files.ts";
 import { Restore, type Restored } from "./restore.ts";
+import { assertKnown, evolveTable, newerColumns } from "./schema_evolution.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
 import { TablePast } from "./table_past.ts";
@@ -158,8 +159,9 @@ class StoredLake implements DeltaLake {
 
   async open(): Promise<LakeState> {
     const create = () => createTableActions(this.#uuid(), this.#now(), this.#owner.engineInfo);
-    const snapshot = await this.#table.open(create);
-    assertAppendable(snapshot.metaData, this.#log.location);
+    const opened = await this.#table.open(create);
+    const options = { location: this.#log.location, engineInfo: this.#owner.engineInfo, now: this.#now };
+    const snapshot = await evolveTable(this.#table, opened, { ...options, txnId: this.#uuid() });
     for await (const commit of this.#newestFirst(snapshot.version)) {
       if (this.#noteEpoch(commit)) break;
     }
@@ -240,8 +242,13 @@ class StoredLake implements DeltaLake {
     return cameRows(await this.encodeVersion(changes!.files));
   }
 
-  encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null> {
-    return encodePayload(files, (path) => this.#files.read(path));
+  async encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null> {
+    const newer = this.#table.current === null ? null : newerColumns(this.#table.current.metaData);
+    return await encodePayload(files, async (path) => {
+      const bytes = await this.#files.read(path);
+      if (newer !== null && newer.size > 0) assertKnown(bytes, path, newer);
+      return bytes;
+    });
   }
 
   async readSessions(version?: number): Promise<ColumnBatch> {

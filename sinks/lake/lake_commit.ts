@@ -2,7 +2,6 @@
 import type { EpochRecord } from "../../schema/epoch.ts";
 import { SinkError } from "../../schema/errors.ts";
 import { VERSIONS_PER_DELTA_CHECKPOINT } from "../../schema/limits.ts";
-import { SESSION_COLUMNS } from "../../schema/session.ts";
 import type {
   ChangedFile,
   LakeCommit,
@@ -27,7 +26,7 @@ import type { Commit } from "./delta_log.ts";
 import {
   appendFlaw,
   type DeltaSchema,
-  deltaSchema,
+  OUR_SCHEMA,
   PARTITION_COLUMN,
   SESSION_SCHEMA_STRING,
 } from "./delta_schema.ts";
@@ -118,8 +117,6 @@ export function fencedPartitions(
   }).map(({ partition }) => partition);
 }
 
-const OUR_SCHEMA = deltaSchema(SESSION_COLUMNS);
-
 /**
  * Throws unless files of ours may be appended to a table with this `metaData`: asked again after every conflict,
  * because another writer may have changed it.
@@ -128,7 +125,8 @@ export function assertAppendable(metaData: MetaData, location: string): void {
   const flaw = metaDataFlaw(metaData);
   if (flaw === null) return;
   const message = `Cannot append sessions to the Delta table '${location}': it ${flaw}. ` +
-    "Use another table, or bring this one back to the schema that `sessionary schema delta` prints.";
+    "Run the version of the program that fits it, use another table, or bring this one back to the schema that " +
+    "`sessionary schema delta` prints: a column can be added to that, with null allowed, and nothing else changed.";
   throw new SinkError(message, false);
 }
 
