@@ -58,7 +58,7 @@ export function describeCommit({ version, actions }: Commit): TableVersion {
     engine: info.engineInfo ?? null,
     epoch: info.sessionary?.epoch ?? null,
     closedBy: info.sessionary?.closedBy ?? null,
-    rowsAdded: sum(adds.map(({ stats }) => recordsIn(stats))),
+    rowsAdded: sum(adds.filter(({ dataChange }) => dataChange).map(({ stats }) => recordsIn(stats))),
     filesAdded: adds.length,
     bytesAdded: adds.reduce((total, { size }) => total + size, 0),
     filesRemoved: removes.length,

@@ -9,7 +9,7 @@ import type { Service } from "./network.ts";
 import { expectSeals } from "./oracle.ts";
 import { configOf } from "./plan.ts";
 import { Restorer } from "./restorer.ts";
-import { isOrdinary, type World } from "./simulation.ts";
+import { isOrdinary, lackingVersions, type World } from "./simulation.ts";
 import { T0 } from "./time.ts";
 import { Workload } from "./workload.ts";
 
@@ -330,12 +330,7 @@ export class Operator {
   }
 
   #allFollowed(): boolean {
-    const { bucket, clickhouse } = this.world;
-    const done = new Set(
-      clickhouse.followed.filter(({ state }) => state === "done").map(({ version }) => version),
-    );
-    return done.size >=
-      bucket.list("sessions/_delta_log/").filter(({ key }) => /\/\d{20}\.json$/.test(key)).length;
+    return lackingVersions(this.world).length === 0;
   }
 
   #allConsumed(): boolean {

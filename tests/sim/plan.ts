@@ -51,6 +51,8 @@ export interface Plan {
   /** Whether settings change from one process to the next. */
   readonly settingsChange: boolean;
   readonly ending: Ending;
+  /** Time between two looks of each process for files to pack, virtual milliseconds; null: it does not. */
+  readonly optimizeMs: number | null;
 }
 
 /** The plan of a seed. */
@@ -106,6 +108,7 @@ export function planOf(seed: number): Plan {
     torn: chance(0.3) ? 0.2 : 0,
     settingsChange: chance(0.2),
     ending: random.pick(ENDINGS),
+    optimizeMs: chance(0.4) ? 100 + random.below(900) : null,
   };
 }
 

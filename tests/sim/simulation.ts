@@ -147,6 +147,20 @@ function infoIn(commit: Uint8Array): CommitInfo {
   return {};
 }
 
+/** The versions that ClickHouse lacks; one of OPTIMIZE has nothing for it, and may land when nobody follows any more. */
+export function lackingVersions({ bucket, clickhouse }: World): number[] {
+  const done = new Set(
+    clickhouse.followed.filter(({ state }) => state === "done").map(({ version }) => version),
+  );
+  return bucket.list("sessions/_delta_log/").flatMap(({ key }) => {
+    const version = Number(COMMIT.exec(key)?.[1] ?? NaN);
+    if (Number.isNaN(version) || done.has(version)) return [];
+    return new TextDecoder().decode(bucket.objects.get(key)!).includes('"operation":"OPTIMIZE"')
+      ? []
+      : [version];
+  });
+}
+
 /** What a commit does to the table's files, for people. */
 function filesIn(commit: Uint8Array): string {
   const actions = new TextDecoder().decode(commit).trimEnd().split("\n").map((line) => JSON.parse(line));
@@ -159,6 +173,7 @@ function surroundings(world: World): Surroundings {
   const { plan, network } = world;
   const random = new Random(plan.seed + 3);
   const { messageMs: delayMs, stall, transfers, batchRecords, pollBatches, rowsPerInsert, torn } = plan;
+  const { optimizeMs } = plan;
   return {
     ...world,
     reach: () => !network.calm && random.float() < torn ? random.below(2) : Infinity,
@@ -166,6 +181,7 @@ function surroundings(world: World): Surroundings {
     batchRecords,
     pollBatches,
     rowsPerInsert,
+    optimizeMs,
     newestWriter: (partition) => world.chains.get(partition)?.at(-1)?.writer,
   };
 }

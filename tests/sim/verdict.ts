@@ -6,7 +6,7 @@ import { SESSION_COLUMNS } from "../../schema/session.ts";
 import { openDeltaLake } from "../../sinks/lake/lake.ts";
 import { type Sums, viewsOf } from "./clickhouse.ts";
 import { type ExpectedRow, type ExpectedSeal, expectSeals } from "./oracle.ts";
-import type { ChainLink, World } from "./simulation.ts";
+import { type ChainLink, lackingVersions, type World } from "./simulation.ts";
 import { localStore } from "./stores.ts";
 import type { SimRecord } from "./topic.ts";
 
@@ -204,7 +204,8 @@ function letterOf({ partition, offset, reason }: Row): string {
   return `${partition}-${offset} ${reason}`;
 }
 
-function judgeWarehouse({ clickhouse, bucket }: World, lake: readonly Row[]): string[] {
+function judgeWarehouse(world: World, lake: readonly Row[]): string[] {
+  const { clickhouse } = world;
   const rows = clickhouse.rows;
   const shown = (row: Row) => JSON.stringify(SESSION_COLUMNS.map(({ name }) => row[name]));
   const went = rows.filter(({ sign }) => sign < 0).map(({ cells }) => shown(cells));
@@ -214,11 +215,8 @@ function judgeWarehouse({ clickhouse, bucket }: World, lake: readonly Row[]): st
   for (const [name, sums] of views) {
     failures.push(...difference(`the view ${name}`, linesOf(sums), linesOf(clickhouse.views.get(name)!)));
   }
-  const commits = bucket.list("sessions/_delta_log/").filter(({ key }) => /\/\d{20}\.json$/.test(key)).length;
-  const done = new Set(
-    clickhouse.followed.filter(({ state }) => state === "done").map(({ version }) => version),
-  );
-  if (done.size !== commits) failures.push(`ClickHouse has done ${done.size} of ${commits} versions.`);
+  const lacking = lackingVersions(world);
+  if (lacking.length > 0) failures.push(`ClickHouse lacks the versions ${lacking}.`);
   return failures;
 }
 
