@@ -42,6 +42,8 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 /** A table in a folder, at the simulated time `now`. */
 class GrowingTable {
   now = START_MS;
+  /** How long the table was busy after each commit. */
+  readonly checkpointMs: number[] = [];
   readonly store: ObjectStore;
   readonly lake: DeltaLake;
   readonly upkeep: TableUpkeep;
@@ -63,7 +65,10 @@ class GrowingTable {
       brand: BRANDS[(n * 31 + i * 17) % BRANDS.length]!,
     }));
     const files = await this.lake.stage(n, sessionRows(rows, n));
-    return await timed(() => this.lake.commit(nthCommit(n, files)));
+    const ms = await timed(() => this.lake.commit(nthCommit(n, files)));
+    // Every tenth commit is followed by a Delta checkpoint, for which the table's next operation waits.
+    this.checkpointMs.push(await timed(() => this.lake.state()));
+    return ms;
   }
 
   optimize() {
@@ -144,6 +149,8 @@ async function growth(root: string, commits: number): Promise<void> {
       n,
       mean(recent),
       median(recent),
+      // One in ten wrote one.
+      median(table.checkpointMs.slice(-WINDOW).toSorted((a, b) => b - a).slice(0, WINDOW / 10)),
       await repeated(() => new DeltaLog(table.store, TABLE_ROOT).load()),
       await repeated(() => table.prune("Posten", since)),
       await repeated(() => table.query("Posten", since)),
@@ -156,6 +163,7 @@ async function growth(root: string, commits: number): Promise<void> {
     "commits",
     "commit, mean ms",
     "commit, median ms",
+    "checkpoint ms",
     "load ms",
     "prune ms",
     "query ms",
@@ -163,7 +171,7 @@ async function growth(root: string, commits: number): Promise<void> {
   ];
   const rows = measured.map((row) =>
     row.map((value, i) =>
-      i === 0 || i === 6 ? value : `${value.toFixed(1)} (${(value / first![i]!).toFixed(2)}×)`
+      i === 0 || i === 7 ? value : `${value.toFixed(1)} (${(value / first![i]!).toFixed(2)}×)`
     )
   );
   console.log(formatTable({ columns, rows }));

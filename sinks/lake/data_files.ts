@@ -54,7 +54,7 @@ export class DataFiles {
     rowsPerGroup?: number,
   ): Promise<StagedFile> {
     const table = toArrow(SESSION_COLUMNS, rows);
-    const bytes = encodeParquet(others === null ? table : table.assign(others), rowsPerGroup);
+    const bytes = encodeParquet(others === null ? table : table.assign(others), { rowsPerGroup });
     const path = `${PARTITION_COLUMN}=${sessionDate}/${name}`;
     await this.#put(path, bytes);
     return {

@@ -193,7 +193,7 @@ export function encodeCheckpoint(actions: readonly DeltaAction[]): EncodedCheckp
     );
     batches.push(batchOf(tombstones.length, columns));
   }
-  return { bytes: encodeParquet(new Table(SCHEMA, batches)), liveRows: live.length };
+  return { bytes: encodeParquet(new Table(SCHEMA, batches), { dictionary: false }), liveRows: live.length };
 }
 
 /**
@@ -204,7 +204,9 @@ export function encodeCheckpoint(actions: readonly DeltaAction[]): EncodedCheckp
  * @throws {SinkError} where the bytes are not a V1 checkpoint
  */
 export function decodeCheckpoint(bytes: Uint8Array, origin: string, liveRows?: number): DeltaAction[] {
-  const part = liveRows === undefined ? {} : { limit: liveRows };
+  // A page of tombstones has more rows than what is wanted of the other columns.
+  const columns = Object.keys(COLUMNS).filter((kind) => kind !== "remove");
+  const part = liveRows === undefined ? {} : { limit: liveRows, columns };
   const table = decodeParquet(bytes, origin, part);
   const actions: DeltaAction[] = [];
   for (const kind of Object.keys(COLUMNS)) {
@@ -234,12 +236,14 @@ export function decodeCheckpoint(bytes: Uint8Array, origin: string, liveRows?: n
  * @throws {SinkError} where the bytes are not Parquet
  */
 export function decodeTombstones(bytes: Uint8Array, origin: string, liveRows: number): RemoveFile[] {
-  const column = decodeParquet(bytes, origin, { offset: liveRows, columns: ["remove"] }).getChild("remove");
-  const [paths, times] = ["path", "deletionTimestamp"].map((name) => column?.getChild(name) ?? null);
-  if (!paths || !times) return [];
-  return Array.from({ length: paths.length }, (_, row) => ({
-    path: paths.get(row) as string,
-    deletionTimestamp: Number(times.get(row)),
+  const table = decodeParquet(bytes, origin, { offset: liveRows, columns: ["remove"] });
+  if (table.numRows === 0) return [];
+  const [paths, times] = ["path", "deletionTimestamp"].map((name) =>
+    table.getChild("remove")!.getChild(name)!
+  );
+  return Array.from({ length: paths!.length }, (_, row) => ({
+    path: paths!.get(row) as string,
+    deletionTimestamp: Number(times!.get(row)),
     dataChange: false,
   }));
 }

@@ -125,7 +125,10 @@ export class DeltaTable {
         const written = await this.#write(txnId, { version: snapshot.version + 1, actions: plan.actions });
         if (written !== null) {
           this.#apply(replay, written);
-          await this.#checkpoint(replay);
+          // After the commit, which does not wait for it: only the table's next operation does.
+          if (replay.version % VERSIONS_PER_DELTA_CHECKPOINT === 0) {
+            void this.#exclusively(() => this.#checkpoint(replay));
+          }
           return this.#committed(txnId, written.version, conflicts);
         }
         await this.#catchUp(replay);
@@ -201,7 +204,6 @@ export class DeltaTable {
   }
 
   async #checkpoint(replay: TableReplay): Promise<void> {
-    if (replay.version % VERSIONS_PER_DELTA_CHECKPOINT !== 0) return;
     try {
       replay.expire(this.#now());
       await this.#log.writeCheckpoint(replay.snapshot(), this.#now());

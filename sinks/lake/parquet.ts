@@ -27,23 +27,36 @@ export interface ReadPart {
   readonly columns?: string[];
 }
 
-function writerProperties(rowsPerGroup: number): WriterProperties {
+/** How a file is written. */
+export interface WriteOptions {
+  /**
+   * Rows of a row group; by default all that one INSERT takes, because ClickHouse makes one block of a row group, and a
+   * retried INSERT must make the same blocks.
+   */
+  readonly rowsPerGroup?: number;
+  /** Whether values are looked up in a dictionary first: a waste where hardly any comes twice. */
+  readonly dictionary?: boolean;
+}
+
+function writerProperties({ rowsPerGroup, dictionary }: Required<WriteOptions>): WriterProperties {
   return new WriterPropertiesBuilder()
     .setCompression(Compression.ZSTD)
+    .setDictionaryEnabled(dictionary)
     .setMaxRowGroupSize(rowsPerGroup)
     .setCreatedBy("Sessionary")
     .build();
 }
 
-/**
- * The table as one Parquet file (zstd).
- *
- * @param rowsPerGroup rows of a row group; by default all that one INSERT takes, because ClickHouse makes one block of a
- *   row group, and a retried INSERT must make the same blocks
- */
-export function encodeParquet(table: Table, rowsPerGroup = ROWS_PER_INSERT_MAX): Uint8Array {
+/** The table as one Parquet file (zstd). */
+export function encodeParquet(
+  table: Table,
+  { rowsPerGroup = ROWS_PER_INSERT_MAX, dictionary = true }: WriteOptions = {},
+): Uint8Array {
   // Both arguments pass into the writer, which frees them.
-  return writeParquet(WasmTable.fromIPCStream(tableToIPC(table, "stream")), writerProperties(rowsPerGroup));
+  return writeParquet(
+    WasmTable.fromIPCStream(tableToIPC(table, "stream")),
+    writerProperties({ rowsPerGroup, dictionary }),
+  );
 }
 
 /**

@@ -307,6 +307,23 @@ export const MUTATIONS: readonly Mutation[] = [
     }],
   },
   {
+    name: "OPTIMIZE commits though another writer has replaced one of its files",
+    edits: [{
+      file: "sinks/lake/optimize.ts",
+      find: "removed.every(({ path }) => newest.files.has(path));",
+      replace: 'removed.every(({ path }) => newest.files.has(path) || path !== "");',
+    }],
+  },
+  {
+    name: "OPTIMIZE takes one file's rows twice, and another's not at all",
+    edits: [{
+      file: "sinks/lake/optimize.ts",
+      find: "const batches = group.map(({ rows }) => rows);",
+      replace:
+        "const batches = group.map(({ rows }, i) => rows.rows === 1 ? group[i === 0 ? 0 : i - 1]!.rows : rows);",
+    }],
+  },
+  {
     name: "what a fenced partition had in an epoch is committed with the rest",
     edits: [{
       file: "actors/commit.ts",
