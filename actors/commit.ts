@@ -80,6 +80,7 @@ export function epochRecord(epoch: Epoch, config: Config, parts: EpochParts): Ep
     deadLetters: countReasons(deadLetters),
     firstPartitions,
     partitions: epoch.partitions,
+    columns: SESSION_KINDS.length,
     semantics: semanticsOf(config),
   };
 }

@@ -287,11 +287,14 @@ export class FastPartition {
     if (barrier.revise) {
       for (const occurrence of this.pending) {
         inSessions += table.amended[occurrence]!;
-        const replacesEpoch = table.rowEpoch[occurrence]!;
+        const replaces = {
+          epoch: table.rowEpoch[occurrence]!,
+          events: table.count[occurrence]! - table.amended[occurrence]!,
+        };
         table.rowEpoch[occurrence] = barrier.epoch;
         table.revision[occurrence]!++;
         table.amended[occurrence] = 0;
-        writers?.revisions.push(this.#session(occurrence), barrier, replacesEpoch);
+        writers?.revisions.push(this.#session(occurrence), barrier, replaces);
       }
       this.pending.clear();
     }

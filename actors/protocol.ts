@@ -257,6 +257,13 @@ export interface SessionActorStart extends ActorStart {
   readonly coordinator: MessagePort;
 }
 
+/** Supervisor → upkeep, once. */
+export interface UpkeepStart {
+  readonly config: Config;
+  /** As the coordinator's. */
+  readonly warehouse: MessagePort | null;
+}
+
 export interface CoordinatorStart extends ActorStart {
   readonly shards: readonly MessagePort[];
   readonly ingest: MessagePort;

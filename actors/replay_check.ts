@@ -10,10 +10,13 @@ const IDENTITY = ["session_id", "source_partition", "first_offset"].map(sessionC
 
 type Row = readonly unknown[];
 
+/** The columns of commits that do not say how many they have. */
+const EARLY_COLUMNS = sessionColumnIndex("last_offset") + 1;
+
 /** Compares barriers of one process, in any order. */
 export class ReplayCheck {
-  /** The Delta version that committed a barrier, by partition and number. */
-  readonly #versions = new Map<string, number>();
+  /** The commit of a barrier, by partition and number. */
+  readonly #commits = new Map<string, CommittedEpoch>();
   readonly #parts = new Map<string, RemadeRows[]>();
   #compared = 0;
   readonly #running: Promise<void>[] = [];
@@ -28,9 +31,9 @@ export class ReplayCheck {
 
   /** The commits that are about to be replayed. */
   expect(epochs: readonly CommittedEpoch[]): void {
-    for (const { version, record } of epochs) {
-      for (const { barrier } of record.partitions) {
-        this.#versions.set(keyOf(barrier.partition, barrier.number), version);
+    for (const epoch of epochs) {
+      for (const { barrier } of epoch.record.partitions) {
+        this.#commits.set(keyOf(barrier.partition, barrier.number), epoch);
       }
     }
   }
@@ -53,14 +56,15 @@ export class ReplayCheck {
 
   async #compare(part: RemadeRows, parts: readonly RemadeRows[]): Promise<void> {
     const key = keyOf(part.partition, part.barrierNumber);
-    const version = this.#versions.get(key);
+    const commit = this.#commits.get(key);
     invariant(
-      version !== undefined,
+      commit !== undefined,
       `barrier ${part.barrierNumber} of partition ${part.partition} is committed`,
     );
+    const { version, record: { columns = EARLY_COLUMNS } } = commit;
     const remade = rowsByIdentity(parts.flatMap(({ rows, revisions }) => [rows, revisions]));
     const committed = rowsByIdentity([await this.lake.rowsOf(version)], part.partition);
-    const differences = differencesOf(committed, remade);
+    const differences = differencesOf(committed, remade, columns);
     if (differences.length === 0) return void this.#compared++;
     throw new SinkError(
       `The replay of partition ${part.partition} must make the rows again that Delta version ${version} committed at ` +
@@ -91,11 +95,18 @@ function rowsByIdentity(batches: readonly ColumnBatch[], partition?: number): Ma
   return rows;
 }
 
-function differencesOf(committed: ReadonlyMap<string, Row>, remade: ReadonlyMap<string, Row>): string[] {
+/** @param columns that the committed rows have: one that was added later is no difference */
+function differencesOf(
+  committed: ReadonlyMap<string, Row>,
+  remade: ReadonlyMap<string, Row>,
+  columns: number,
+): string[] {
   const differences: string[] = [];
   for (const [identity, cells] of committed) {
     const other = remade.get(identity);
-    const column = cells.findIndex((cell, i) => JSON.stringify(cell) !== JSON.stringify(other?.[i]));
+    const column = cells.findIndex((cell, i) =>
+      i < columns && JSON.stringify(cell) !== JSON.stringify(other?.[i])
+    );
     if (other === undefined) differences.push(`${identity} is not made again`);
     else if (column >= 0) {
       const [was, is] = [cells[column], other[column]].map((cell) => JSON.stringify(cell));

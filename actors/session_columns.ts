@@ -66,6 +66,12 @@ export interface FinishedSession {
   readonly revision: number;
 }
 
+/** What is known of a committed row: its `batch_id` and its `total_events`. */
+export interface ReplacedRow {
+  readonly epoch: number;
+  readonly events: number;
+}
+
 function writers<N extends string, W>(names: readonly N[], make: () => W): Record<N, W> {
   return Object.fromEntries(names.map((name) => [name, make()])) as Record<N, W>;
 }
@@ -79,17 +85,17 @@ export class SessionColumnsWriter {
   readonly #texts = writers(TEXTS, () => new TextWriter());
   readonly #lists = writers(TEXT_LISTS, () => new TextListWriter());
   readonly #pageEvents = new PageEventsWriter();
-  /** Of a revision: the `batch_id` of the row that it replaces. */
-  readonly #replaces = new Int64Writer();
+  readonly #replacesEpoch = new Int64Writer();
+  readonly #replacesEvents = new Int32Writer();
 
   constructor(private readonly known: EventTexts, private readonly scratch: RowScratch) {}
 
   /**
    * Appends a row.
    *
-   * @param replacesEpoch of a revision; null for a session's first row
+   * @param replaces of a revision: the row that it replaces; null for a session's first row
    */
-  push(session: FinishedSession, barrier: PartitionBarrier, replacesEpoch: number | null): void {
+  push(session: FinishedSession, barrier: PartitionBarrier, replaces: ReplacedRow | null): void {
     const { events, count, start, end } = session;
     const order = this.scratch.order(events, count);
     const [int32s, int64s, timestamps, texts] = [this.#int32s, this.#int64s, this.#timestamps, this.#texts];
@@ -110,7 +116,10 @@ export class SessionColumnsWriter {
     int32s.source_partition.push(barrier.partition);
     int64s.first_offset.push(session.firstOffset);
     int64s.last_offset.push(events.offsetOf(count - 1));
-    if (replacesEpoch !== null) this.#replaces.push(replacesEpoch);
+    if (replaces !== null) {
+      this.#replacesEpoch.push(replaces.epoch);
+      this.#replacesEvents.push(replaces.events);
+    }
     this.#rows++;
   }
 
@@ -136,7 +145,10 @@ export class SessionColumnsWriter {
   /** The rows of revisions, in the order of REVISION_KINDS. */
   finishRevisions(): ColumnBatch {
     const { rows, columns } = this.finishRows();
-    return { rows, columns: [...columns, this.#replaces.finish("int64")] };
+    return {
+      rows,
+      columns: [...columns, this.#replacesEpoch.finish("int64"), this.#replacesEvents.finish()],
+    };
   }
 
   /** Each text: the first event's that has one. */

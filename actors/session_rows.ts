@@ -33,8 +33,8 @@ export function sessionRows(seals: readonly PartitionSeal[]): ColumnBatchBuilder
 export function revisionRows(seals: readonly PartitionSeal[]): ColumnBatchBuilder {
   const builder = new ColumnBatchBuilder(REVISION_KINDS);
   for (const { barrier, revised } of seals) {
-    for (const { occurrence, replacesEpoch } of revised) {
-      builder.push([...sessionRow(occurrence, barrier), replacesEpoch]);
+    for (const { occurrence, replacesEpoch, replacesEvents } of revised) {
+      builder.push([...sessionRow(occurrence, barrier), replacesEpoch, replacesEvents]);
     }
   }
   return builder;

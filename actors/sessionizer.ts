@@ -87,10 +87,11 @@ export interface PartitionState {
   openSessions: number;
 }
 
-/** A revision, and the epoch whose row it replaces. */
+/** A revision; the epoch whose row it replaces, and that row's events. */
 export interface Revised {
   readonly occurrence: Occurrence;
   readonly replacesEpoch: number;
+  readonly replacesEvents: number;
 }
 
 /** What a barrier brought out of a partition's part. */
@@ -347,10 +348,11 @@ export function sealPartition(state: PartitionState, barrier: PartitionBarrier):
 /** The session's row leaves again, with all that it holds now. */
 function revise(occurrence: Occurrence, epoch: number): Revised {
   const replacesEpoch = occurrence.rowEpoch!;
+  const replacesEvents = occurrence.events.length - occurrence.amended;
   occurrence.rowEpoch = epoch;
   occurrence.revision++;
   occurrence.amended = 0;
-  return { occurrence, replacesEpoch };
+  return { occurrence, replacesEpoch, replacesEvents };
 }
 
 /** Closes every open occurrence that the barrier ends, with the reason that ended it first. */

@@ -6,12 +6,14 @@ import type {
   IngestStats,
   PipelineStats,
   SessionActorStats,
+  UpkeepStats,
 } from "../schema/pipeline_stats.ts";
 
 /** Collects what the actors report. */
 export class StatsBoard {
   #ingest: IngestStats | null = null;
   #coordinator: CoordinatorStats | null = null;
+  #upkeep: UpkeepStats | null = null;
   /** By shard. */
   readonly #sessionActors = new Map<number, SessionActorStats>();
   readonly #lastSeen: Map<string, number>;
@@ -19,13 +21,15 @@ export class StatsBoard {
 
   /**
    * @param shards session actors, all of which are started now
+   * @param upkeep whether the upkeep actor is, too
    * @param now wall clock, epoch milliseconds
    */
-  constructor(shards: number, private readonly now: () => number) {
+  constructor(shards: number, upkeep: boolean, private readonly now: () => number) {
     const names = [
       "ingest",
       ...Array.from({ length: shards }, (_, shard) => sessionActor(shard)),
       "coordinator",
+      ...(upkeep ? ["upkeep"] : []),
     ];
     this.#lastSeen = new Map(names.map((name) => [name, now()]));
   }
@@ -42,6 +46,9 @@ export class StatsBoard {
       case "coordinator":
         this.#coordinator = stats;
         return this.#saw("coordinator");
+      case "upkeep":
+        this.#upkeep = stats;
+        return this.#saw("upkeep");
       default:
         assertNever(stats);
     }
@@ -57,6 +64,7 @@ export class StatsBoard {
       ingest: this.#ingest,
       sessionActors: [...this.#sessionActors.values()].sort((a, b) => a.shard - b.shard),
       coordinator: this.#coordinator,
+      upkeep: this.#upkeep,
       firstNewEventMs: this.#firstNewEventMs,
       pulses: [...this.#lastSeen].map(([name, lastSeenMs]) => ({ name, lastSeenMs })),
     };

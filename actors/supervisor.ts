@@ -24,6 +24,7 @@ import type {
   RunMode,
   SessionActorCommand,
   SessionActorStart,
+  UpkeepStart,
 } from "./protocol.ts";
 import { StatsBoard } from "./stats_board.ts";
 
@@ -138,14 +139,19 @@ class Supervisor implements Pipeline {
     const ready = Promise.withResolvers<void>();
     const finished = Promise.withResolvers<PipelineSummary>();
     this.ready = ready.promise;
-    this.#board = new StatsBoard(options.config.sessionActors, systemClock.now);
+    // A run that ends by itself is too short for it.
+    const { optimizeIntervalMs, vacuumIntervalMs } = options.config;
+    const upkeep = !options.untilEnd && optimizeIntervalMs + vacuumIntervalMs > 0;
+    this.#board = new StatsBoard(options.config.sessionActors, upkeep, systemClock.now);
     this.warehouse = openAccess(options.config, embedded?.connect() ?? null).client;
-    this.#coordinator = this.#startActors(options, embedded?.connect() ?? null, (actor, message) => {
+    const receive = (actor: Worker, message: ActorReport) => {
       if (message.type === "finished") finished.resolve(message.summary);
       else if (message.type === "failed") finished.reject(errorOf(message.failure));
       else if (message.type !== "ready") this.#tell(message);
       else if (actor === this.#coordinator) ready.resolve();
-    });
+    };
+    this.#coordinator = this.#startActors(options, embedded?.connect() ?? null, receive);
+    if (upkeep) this.#startUpkeep(options.config, embedded?.connect() ?? null, receive);
     this.#inspections = new Inspections(
       this.#sessionActors.map((worker) => (command: SessionActorCommand) => worker.postMessage(command)),
       systemClock,
@@ -236,8 +242,17 @@ class Supervisor implements Pipeline {
     return coordinator;
   }
 
+  #startUpkeep(
+    config: Config,
+    warehouse: MessagePort | null,
+    receive: (actor: Worker, message: ActorReport) => void,
+  ): void {
+    const start: UpkeepStart = { config, warehouse };
+    this.#spawn("upkeep", receive).postMessage(start, warehouse === null ? [] : [warehouse]);
+  }
+
   #spawn(
-    actor: "ingest" | "session" | "coordinator",
+    actor: "ingest" | "session" | "coordinator" | "upkeep",
     receive: (actor: Worker, message: ActorReport) => void,
   ): Worker {
     const worker = new Worker(new URL(`./workers/${actor}.ts`, import.meta.url), {

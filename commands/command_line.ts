@@ -1,14 +1,6 @@
 /** The command line: its commands and flags, all from the tables of settings. */
-import { Argument, Command, CommanderError, Option } from "commander";
-import {
-  resolveConfig,
-  type ResolvedConfig,
-  type ResolvedSettings,
-  resolveSettings,
-  type SettingSources,
-} from "../schema/config.ts";
+import { Argument, Command, CommanderError } from "commander";
 import { EXIT, UserError } from "../schema/errors.ts";
-import { constraintOf, flagOf, formatSetting, type Setting, type SettingTable } from "../schema/setting.ts";
 import { PRODUCE_SETTINGS } from "../schema/produce_settings.ts";
 import {
   CONFIG_SETTINGS,
@@ -16,13 +8,13 @@ import {
   GROUPS,
   QUERY_SETTINGS,
   RUN_SETTINGS,
-  SETTINGS,
   VERIFY_SETTINGS,
 } from "../schema/settings.ts";
 import { VERSION } from "../schema/version.ts";
+import { addCommand, spec } from "./command_spec.ts";
 import type { CommandContext } from "./context.ts";
-import { configureLogging } from "./logging.ts";
 import type { SchemaName } from "./schema.ts";
+import { addTableCommands } from "./table.ts";
 
 const DOCUMENTATION = `
 Settings come from flags, then environment variables, then defaults; \`sessionary config\` shows them all.
@@ -33,40 +25,11 @@ Examples:
   $ sessionary produce --events 200000 --seed 7        fill the event log
   $ sessionary run --until-end --close-open            sessions of all that is in the log, then stop
   $ sessionary produce --access-log access.log.gz      replay a web server's log
+  $ sessionary table history                           what each commit of the Delta table did
   $ sessionary schema event > event.schema.json        the contract that producers keep
 
 Exit codes: 0 stopped in order; 1 internal error, or verify found a difference; 2 wrong option or setting; 3 event log; 4 lake or warehouse;
 5 data directory in use; 130 stopped at once by a second Ctrl-C.`;
-
-/** What a flag's value is called in help. */
-const METAVARIABLES = {
-  text: "text",
-  path: "path",
-  choice: "word",
-  url: "url",
-  integer: "n",
-  number: "n",
-  rate: "n|max",
-  duration: "duration",
-  size: "size",
-  switch: null,
-} as const;
-
-/** One command: its own table of settings, and which of the pipeline's groups it takes flags of. */
-interface CommandSpec<T extends SettingTable> {
-  readonly name: string;
-  readonly summary: string;
-  readonly settings: T;
-  /** The prefix of its settings' variables. */
-  readonly prefix: string;
-  readonly groups: readonly string[] | "all";
-  readonly run: (
-    resolved: ResolvedConfig,
-    own: ResolvedSettings<T>,
-    context: CommandContext,
-    argument: string,
-  ) => Promise<void> | void;
-}
 
 /** The names that `query` takes; which they are is the warehouse's business, and a test compares. */
 export const QUERY_NAMES: readonly string[] = [
@@ -79,8 +42,6 @@ export const QUERY_NAMES: readonly string[] = [
   "sessions",
   "dead-letters",
 ];
-
-const spec = <T extends SettingTable>(command: CommandSpec<T>) => command;
 
 // Each command loads its own modules only: `schema` needs no ClickHouse, `produce` no workers.
 const dev = spec({
@@ -154,6 +115,8 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
     .description("Turns the click events of news sites into sessions: in a Delta table and in ClickHouse.")
     .version(VERSION, "-V, --version", "print the version")
     .helpOption("-h, --help", "print help")
+    // `table show --version N` is the subcommand's own option.
+    .enablePositionalOptions()
     .helpCommand("help [command]", "print help for a command")
     .addHelpText("after", DOCUMENTATION)
     .exitOverride()
@@ -172,6 +135,7 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
   addCommand(program, run, context);
   addCommand(program, query, context, new Argument("<name>", "which query").choices(QUERY_NAMES));
   addCommand(program, verify, context);
+  addTableCommands(program, context);
   addSchemaCommand(program, context);
   addCommand(program, config, context);
   try {
@@ -202,65 +166,4 @@ function addSchemaCommand(program: Command, context: CommandContext): void {
       const { showSchema } = await import("./schema.ts");
       showSchema(what, context);
     });
-}
-
-/** Adds a command with a flag for each setting of its own table and of its groups. */
-function addCommand<T extends SettingTable>(
-  program: Command,
-  command: CommandSpec<T>,
-  context: CommandContext,
-  argument?: Argument,
-): Command {
-  const added = program.command(command.name)
-    .summary(command.summary)
-    .description(`${command.summary[0]!.toUpperCase()}${command.summary.slice(1)}.`);
-  if (argument !== undefined) added.addArgument(argument);
-  const ownFlags = addOptions(added, Object.entries(command.settings), command.prefix);
-  const sharedFlags = addOptions(
-    added,
-    Object.entries(SETTINGS).filter(([, { group }]) => takes(command, group)),
-    "",
-  );
-  return added.action(async (...parameters: unknown[]) => {
-    const sources = (flags: SettingSources["flags"]) => ({ ...context, flags });
-    const resolved = resolveConfig(sources(readFlags(added, sharedFlags)));
-    const own = resolveSettings(command.settings, sources(readFlags(added, ownFlags)), command.prefix);
-    await configureLogging(resolved.config, context);
-    await command.run(resolved, own, context, argument === undefined ? "" : String(parameters[0]));
-  });
-}
-
-function takes<T extends SettingTable>({ groups }: CommandSpec<T>, group: string): boolean {
-  return groups === "all" || groups.includes(group);
-}
-
-/** Adds the flags; secrets have none. Returns each setting's name with its flag's key in commander. */
-function addOptions(
-  command: Command,
-  settings: readonly (readonly [string, Setting])[],
-  prefix: string,
-): ReadonlyMap<string, string> {
-  const keys = new Map<string, string>();
-  for (const [name, setting] of settings) {
-    if (setting.secret) continue;
-    const metavariable = METAVARIABLES[setting.form];
-    const flag = flagOf(setting, prefix);
-    const option = new Option(metavariable === null ? flag : `${flag} <${metavariable}>`, describe(setting))
-      .helpGroup(setting.group);
-    command.addOption(option);
-    keys.set(name, option.attributeName());
-  }
-  return keys;
-}
-
-function describe(setting: Setting): string {
-  const words = setting.form === "choice" ? `: ${constraintOf(setting).replace("one of ", "")}` : "";
-  const fallback = setting.default === null || setting.form === "switch"
-    ? ""
-    : `, default ${formatSetting(setting, setting.default)}`;
-  return `${setting.doc}${words} (${setting.env}${fallback})`;
-}
-
-function readFlags(command: Command, keys: ReadonlyMap<string, string>): SettingSources["flags"] {
-  return Object.fromEntries([...keys].map(([name, key]) => [name, command.getOptionValue(key)]));
 }

@@ -14,8 +14,11 @@ import { openAccess } from "../sinks/warehouse/open.ts";
 import { NAMED_QUERIES, runNamedQuery } from "../sinks/warehouse/queries.ts";
 import type { QueryResult, QueryService } from "../web/query_service.ts";
 
+/** The query that the lake answers. */
+export const DEAD_LETTERS_QUERY = "dead-letters";
+
 const DEAD_LETTERS = {
-  name: "dead-letters",
+  name: DEAD_LETTERS_QUERY,
   description: "Events that could not be used, with the reason; newest first",
 };
 

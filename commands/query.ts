@@ -48,14 +48,28 @@ export interface QueryOptions {
 export async function query(options: QueryOptions, context: CommandContext): Promise<void> {
   const { json } = options.settings;
   const limit = options.settings.limit ?? (json ? QUERY_ROWS_MAX : TABLE_ROWS_DEFAULT);
-  const result = await fetchResult(options, limit, context);
+  const result = await answer(options, limit, context);
   if (json) return context.print(JSON.stringify(rowObjects(result), null, 1));
   const chosen = TABLE_COLUMNS[options.name] ?? result.columns;
   context.print(formatTable(selectColumns(result, chosen)));
-  if (result.rows.length === 0) return context.warn("There are no rows yet.");
+  if (result.rows.length === 0) {
+    return context.warn(options.settings.asOf === null ? "There are no rows yet." : "There were no rows.");
+  }
   const hidden = result.columns.length - chosen.length;
   if (hidden > 0) context.warn(`${hidden} more columns: --json shows them.`);
   if (result.rows.length === limit) context.warn(`${limit} rows at most: --limit changes that.`);
+}
+
+async function answer(
+  options: QueryOptions,
+  limit: number,
+  context: CommandContext,
+): Promise<QueryResult> {
+  const { name, config, settings: { asOf } } = options;
+  if (asOf === null) return await fetchResult(options, limit, context);
+  // Loaded only where it is used.
+  const { queryAsOf } = await import("./query_as_of.ts");
+  return await queryAsOf(config, { name, limit, asOf }, context);
 }
 
 async function fetchResult(

@@ -94,8 +94,9 @@ function report({ version, days, views, ledger }: Verification, differences: rea
       "duplicates",
       "dead letters",
       "held",
+      "retired",
     ],
-    rows: ledger.partitions.map(({ partition, barriers, from, to, ledger: totals }) => [
+    rows: ledger.partitions.map(({ partition, barriers, from, to, ledger: totals, retired }) => [
       partition,
       barriers,
       from,
@@ -105,6 +106,7 @@ function report({ version, days, views, ledger }: Verification, differences: rea
       totals.duplicates,
       totals.deadLetters,
       totals.held,
+      retired,
     ]),
   });
   const end = differences.length === 0 ? "Everything agrees." : differences.join("\n");

@@ -78,6 +78,11 @@ export interface EpochRecord {
    * later from 0. Commits of early versions lack it.
    */
   readonly firstPartitions?: number;
+  /**
+   * How many of the session's columns its writer knew: columns are only ever added, at the end. Commits of early versions
+   * lack it, and have those up to `last_offset`.
+   */
+  readonly columns?: number;
   readonly partitions: readonly PartitionRecord[];
   /** The settings that decide what the state becomes. */
   readonly semantics: SessionSemantics;

@@ -6,7 +6,7 @@ import type { EpochCloseReason } from "./epoch.ts";
 import type { DeadLetterReason } from "./user_event.ts";
 
 /** The actors, and what each of them reports. */
-export type ActorStats = IngestStats | SessionActorStats | CoordinatorStats;
+export type ActorStats = IngestStats | SessionActorStats | CoordinatorStats | UpkeepStats;
 
 /** How far one partition has been read. */
 export interface PartitionLag {
@@ -153,6 +153,27 @@ export interface CoordinatorStats {
   readonly replayedBarriers: number;
 }
 
+/** The upkeep of the Delta table by this instance. */
+export interface UpkeepStats {
+  readonly actor: "upkeep";
+  /** Looks for small files, whether or not there were any. */
+  readonly optimizeRuns: number;
+  /** Files that OPTIMIZE took out of the table and put into it, and their bytes. */
+  readonly filesRemoved: number;
+  readonly filesAdded: number;
+  readonly bytesRemoved: number;
+  readonly bytesAdded: number;
+  /** Versions that other writers were first to take. */
+  readonly conflicts: number;
+  /** Times that packed files were given up, because another writer had removed one of them. */
+  readonly abandoned: number;
+  readonly filesVacuumed: number;
+  readonly bytesVacuumed: number;
+  readonly logFilesDeleted: number;
+  /** Times that some of it failed. */
+  readonly failures: number;
+}
+
 /** An actor's sign of life. */
 export interface ActorPulse {
   /** As a person would call it: "ingest", "session actor 0", "coordinator". */
@@ -166,6 +187,8 @@ export interface PipelineStats {
   readonly ingest: IngestStats | null;
   readonly sessionActors: readonly SessionActorStats[];
   readonly coordinator: CoordinatorStats | null;
+  /** Null also where nothing is to be looked after: see OPTIMIZE_INTERVAL and VACUUM_INTERVAL. */
+  readonly upkeep: UpkeepStats | null;
   /** When the first event was processed that the start had not replayed, epoch milliseconds; null before. */
   readonly firstNewEventMs: number | null;
   readonly pulses: readonly ActorPulse[];

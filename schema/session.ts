@@ -1,6 +1,7 @@
 /**
  * ONE table of session columns. The reducer below, the Arrow schema, the Delta schema and ClickHouse's DDL derive
- * from it: a new column is one new entry, at the end.
+ * from it: a new column is one new entry, at the end, nullable, because the rows before it are null there. A column is never
+ * taken out and never changes its type: the sinks refuse that at start.
  */
 import type { Cell, ColumnKind, PageEvent, ValueOfKind } from "./column_batch.ts";
 import { PAGE_EVENTS_LISTED_MAX } from "./limits.ts";
@@ -203,10 +204,10 @@ export const SESSION_COLUMNS: readonly SessionColumn[] = [
 export const SESSION_KINDS: readonly ColumnKind[] = SESSION_COLUMNS.map(({ kind }) => kind);
 
 /**
- * The kinds of a revision's row: {@linkcode SESSION_COLUMNS}, then the `batch_id` (int64) of the row that it replaces,
- * by which the lake finds that row's file.
+ * The kinds of a revision's row: {@linkcode SESSION_COLUMNS}, then of the row that it replaces the `batch_id` (int64), by
+ * which the lake finds that row's file, and the `total_events` (int32), by which it knows whether it is that row.
  */
-export const REVISION_KINDS: readonly ColumnKind[] = [...SESSION_KINDS, "int64"];
+export const REVISION_KINDS: readonly ColumnKind[] = [...SESSION_KINDS, "int64", "int32"];
 
 /** Where the named column stands in {@linkcode SESSION_COLUMNS}. */
 export function sessionColumnIndex(name: string): number {

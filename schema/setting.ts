@@ -153,6 +153,11 @@ export function duration(
   return { ...common, form: "duration", schema, default: parseDuration(fallback)!, secret: false };
 }
 
+/** A duration that need not be set. */
+export function optionalDuration(common: Common, minimum: string, maximum: string): Setting<number | null> {
+  return { ...duration(common, minimum, minimum, maximum), default: null };
+}
+
 /** A size in bytes; default and bounds are written with their units. */
 export function size(common: Common, fallback: string, minimum: string, maximum: string): Setting<number> {
   const schema = Type.Integer({ minimum: parseSize(minimum)!, maximum: parseSize(maximum)! });

@@ -2,6 +2,8 @@
 import { KAFKA_HEADING, KAFKA_SETTINGS } from "./kafka_settings.ts";
 import { COUNTER_MAX, SESSION_ACTORS_MAX } from "./limits.ts";
 import { EVENT_RATE, PRODUCE_SETTINGS, SEED, SIMULATOR } from "./produce_settings.ts";
+import { UPKEEP_HEADING, UPKEEP_SETTINGS } from "./upkeep_settings.ts";
+import { AS_OF_PATTERN, TABLE_SETTINGS, TIMESTAMP_CONSTRAINT } from "./table_settings.ts";
 import {
   choice,
   decimal,
@@ -29,6 +31,7 @@ export const GROUPS = {
   data: DATA,
   kafka: KAFKA_HEADING,
   objectStore: OBJECT_STORE,
+  upkeep: UPKEEP_HEADING,
   clickhouse: CLICKHOUSE,
   service: SERVICE,
 } as const;
@@ -183,6 +186,7 @@ export const SETTINGS = {
     { env: "S3_TLS_CA", group: OBJECT_STORE, doc: "PEM file of authorities to trust instead of the usual" },
     null,
   ),
+  ...UPKEEP_SETTINGS,
   clickhouseUrl: httpUrl({
     env: "CLICKHOUSE_URL",
     group: CLICKHOUSE,
@@ -333,12 +337,20 @@ export const QUERY_SETTINGS = {
     null,
     { minimum: 1, maximum: QUERY_ROWS_MAX },
   ),
+  asOf: text(
+    { env: "QUERY_AS_OF", group: OUTPUT, doc: "over the Delta table as it was: a version, or a time" },
+    null,
+    AS_OF_PATTERN,
+    `a version's number, ${TIMESTAMP_CONSTRAINT}`,
+  ),
 } as const satisfies SettingTable;
 
 /** `config`'s own options. */
 export const CONFIG_SETTINGS = {
   json: toggle({ env: "CONFIG_JSON", group: OUTPUT, doc: "an array of objects instead of a table" }),
 } as const satisfies SettingTable;
+
+export { TABLE_SETTINGS };
 
 /** Every table: all that is read from the environment. */
 export const ALL_TABLES: readonly SettingTable[] = [
@@ -349,4 +361,5 @@ export const ALL_TABLES: readonly SettingTable[] = [
   QUERY_SETTINGS,
   CONFIG_SETTINGS,
   VERIFY_SETTINGS,
+  TABLE_SETTINGS,
 ];

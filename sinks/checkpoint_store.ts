@@ -112,8 +112,26 @@ async function encodeCheckpoint(header: CheckpointHeader, parts: readonly Uint8A
   return bytes;
 }
 
+/** What a checkpoint says of itself; null where it cannot be used. */
+export function readCheckpointHeader(bytes: Uint8Array): CheckpointHeader | null {
+  try {
+    return openCheckpoint(bytes).header;
+  } catch {
+    return null;
+  }
+}
+
 /** Throws an `Error` that says why where the bytes are not a whole checkpoint of this format. */
 async function decodeCheckpoint(bytes: Uint8Array): Promise<Checkpoint> {
+  const { header, packed, bodyBytes } = openCheckpoint(bytes);
+  const body = await decompress(packed);
+  if (body.length !== bodyBytes) throw new Error("it is not whole");
+  return { header, occurrences: concat([body]) };
+}
+
+function openCheckpoint(
+  bytes: Uint8Array,
+): { readonly header: CheckpointHeader; readonly packed: Uint8Array; readonly bodyBytes: number } {
   if (bytes.length < HEADER_AT || MAGIC.some((byte, i) => byte !== bytes[i])) {
     throw new Error("it does not begin like one");
   }
@@ -123,9 +141,7 @@ async function decodeCheckpoint(bytes: Uint8Array): Promise<Checkpoint> {
   if (crc32(bytes.subarray(16)) !== view.getUint32(12, true)) throw new Error("its checksum does not fit");
   const bodyAt = HEADER_AT + view.getUint32(16, true);
   const header = JSON.parse(decoder.decode(bytes.subarray(HEADER_AT, bodyAt))) as CheckpointHeader;
-  const body = await decompress(bytes.subarray(bodyAt));
-  if (body.length !== view.getUint32(20, true)) throw new Error("it is not whole");
-  return { header, occurrences: concat([body]) };
+  return { header, packed: bytes.subarray(bodyAt), bodyBytes: view.getUint32(20, true) };
 }
 
 /** Names sort like the numbers of their barriers. */

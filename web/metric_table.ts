@@ -6,6 +6,7 @@ import {
   type PipelineStats,
   SINKS,
   STAGES,
+  type UpkeepStats,
 } from "../schema/pipeline_stats.ts";
 import { DEAD_LETTER_REASONS } from "../schema/user_event.ts";
 import { VERSION } from "../schema/version.ts";
@@ -68,6 +69,11 @@ const gauge = (name: string, help: string, labels: readonly string[], read: Read
 /** Reads what the coordinator reports, once it does. */
 function ofCoordinator<V>(read: (stats: CoordinatorStats) => readonly Sample<V>[]): Read<V> {
   return ({ pipeline }) => pipeline?.coordinator ? read(pipeline.coordinator) : [];
+}
+
+/** Reads what the upkeep actor reports, where there is one. */
+function ofUpkeep(read: (stats: UpkeepStats) => readonly Sample<number>[]): Read<number> {
+  return ({ pipeline }) => pipeline?.upkeep ? read(pipeline.upkeep) : [];
 }
 
 function one(read: (stats: CoordinatorStats) => number | null): Read<number> {
@@ -243,6 +249,57 @@ const SINK_METRICS: readonly ScalarMetric[] = [
   ),
 ];
 
+const UPKEEP: readonly ScalarMetric[] = [
+  counter(
+    "sessionary_optimize_runs_total",
+    "Looks for small files to pack, whether or not there were any.",
+    [],
+    ofUpkeep(({ optimizeRuns }) => [[optimizeRuns]]),
+  ),
+  counter(
+    "sessionary_optimize_files_total",
+    "Files that OPTIMIZE took out of the Delta table, and put into it.",
+    ["change"],
+    ofUpkeep(({ filesRemoved, filesAdded }) => [[filesRemoved, "removed"], [filesAdded, "added"]]),
+  ),
+  counter(
+    "sessionary_optimize_bytes_total",
+    "Bytes of those files.",
+    ["change"],
+    ofUpkeep(({ bytesRemoved, bytesAdded }) => [[bytesRemoved, "removed"], [bytesAdded, "added"]]),
+  ),
+  counter(
+    "sessionary_optimize_conflicts_total",
+    "Versions that others took before OPTIMIZE: it tried the next one, or gave up where its files were gone.",
+    ["outcome"],
+    ofUpkeep(({ conflicts, abandoned }) => [[conflicts, "retried"], [abandoned, "given_up"]]),
+  ),
+  counter(
+    "sessionary_vacuumed_files_total",
+    "Files that left the Delta table and were deleted.",
+    [],
+    ofUpkeep(({ filesVacuumed }) => [[filesVacuumed]]),
+  ),
+  counter(
+    "sessionary_vacuumed_bytes_total",
+    "Bytes of those files.",
+    [],
+    ofUpkeep(({ bytesVacuumed }) => [[bytesVacuumed]]),
+  ),
+  counter(
+    "sessionary_log_files_deleted_total",
+    "Commits and Delta checkpoints that the log's cleanup deleted.",
+    [],
+    ofUpkeep(({ logFilesDeleted }) => [[logFilesDeleted]]),
+  ),
+  counter(
+    "sessionary_upkeep_failures_total",
+    "Times that OPTIMIZE, VACUUM or the log's cleanup failed; the log says why.",
+    [],
+    ofUpkeep(({ failures }) => [[failures]]),
+  ),
+];
+
 const PROCESS: readonly ScalarMetric[] = [
   gauge(
     "sessionary_recovery_seconds",
@@ -284,7 +341,7 @@ const PROCESS: readonly ScalarMetric[] = [
 ];
 
 /** Counters and gauges. */
-export const SCALAR_METRICS = [...INGEST, ...SESSIONS, ...EPOCHS, ...SINK_METRICS, ...PROCESS];
+export const SCALAR_METRICS = [...INGEST, ...SESSIONS, ...EPOCHS, ...SINK_METRICS, ...UPKEEP, ...PROCESS];
 
 /** Histograms, counted where the work is done. */
 export const HISTOGRAM_METRICS: readonly HistogramMetric[] = [

@@ -4,7 +4,7 @@
  */
 import type { Table } from "apache-arrow";
 import { cellAt, type ColumnBatch, ColumnBatchBuilder, type ColumnKind } from "../../schema/column_batch.ts";
-import { SinkError } from "../../schema/errors.ts";
+import { assertNever, SinkError } from "../../schema/errors.ts";
 import { SESSION_COLUMNS, SESSION_KINDS } from "../../schema/session.ts";
 import { takeRows } from "../../schema/take_rows.ts";
 import type { ChangedFile, VersionPayload } from "../sink.ts";
@@ -59,19 +59,39 @@ function withSign(rows: ColumnBatch, signOf: (row: number) => 1 | -1): ColumnBat
   return { rows: rows.rows, columns: [...rows.columns, ...signs.finish().columns] };
 }
 
-/** The rows of a file of change data, another program's too, with their signs. */
-function decodeChanges(bytes: Uint8Array, origin: string): ColumnBatch {
+/** Rows, and what became of each. */
+export interface ChangedRows {
+  /** SESSION_KINDS */
+  readonly rows: ColumnBatch;
+  readonly typeOf: (row: number) => ChangeType;
+}
+
+/** The rows of a file of change data, another program's too. */
+function decodeChanges(bytes: Uint8Array, origin: string): ChangedRows {
   const changes = fromArrow(CHANGE_COLUMNS, decodeParquet(bytes, origin), origin);
   const types = changes.columns[SIGN]!;
-  const rows = { rows: changes.rows, columns: changes.columns.slice(0, SIGN) };
-  return withSign(rows, (row) => {
-    const type = cellAt(types, row) as string;
-    const sign = (SIGNS as Readonly<Record<string, 1 | -1>>)[type];
-    if (sign !== undefined) return sign;
+  const typeOf = (row: number): ChangeType => {
+    const type = cellAt(types, row) as ChangeType;
+    if (CHANGE_TYPES.includes(type)) return type;
     const message = `Cannot use the change data '${origin}': '_change_type' must be one of ` +
       `${CHANGE_TYPES.join(", ")}, found '${type}'. The file is damaged: restore it from a backup.`;
     throw new SinkError(message, false);
-  });
+  };
+  return { rows: { rows: changes.rows, columns: changes.columns.slice(0, SIGN) }, typeOf };
+}
+
+/** What a file says that a version changed: change data row by row, else all its rows came or went. */
+export function decodeChangedFile({ kind, path }: ChangedFile, bytes: Uint8Array): ChangedRows {
+  switch (kind) {
+    case "cdc":
+      return decodeChanges(bytes, path);
+    case "add":
+      return { rows: decodeSessions(bytes, path), typeOf: () => "insert" };
+    case "remove":
+      return { rows: decodeSessions(bytes, path), typeOf: () => "delete" };
+    default:
+      return assertNever(kind);
+  }
 }
 
 /**
@@ -92,11 +112,9 @@ export async function encodePayload(
     const rows = first.rows ?? decodeParquet(parquet, first.path).numRows;
     return rows === 0 ? null : { parquet, rows, signed: false, joined: [] };
   }
-  const parts = await Promise.all(files.map(async ({ kind, path }) => {
-    const bytes = await read(path);
-    if (kind === "cdc") return decodeChanges(bytes, path);
-    const rows = decodeSessions(bytes, path);
-    return added ? rows : withSign(rows, () => kind === "add" ? 1 : -1);
+  const parts = await Promise.all(files.map(async (file) => {
+    const { rows, typeOf } = decodeChangedFile(file, await read(file.path));
+    return added ? rows : withSign(rows, (row) => SIGNS[typeOf(row)]);
   }));
   if (parts.every(({ rows }) => rows === 0)) return null;
   if (added) {

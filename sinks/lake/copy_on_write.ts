@@ -33,8 +33,10 @@ import { readInSlices } from "./slices.ts";
 const PARALLEL_REWRITES = 4;
 
 const SESSION_ID = sessionColumnIndex("session_id");
-/** Of a revision's row: the `batch_id` of the row that it replaces. */
+const TOTAL_EVENTS = sessionColumnIndex("total_events");
+/** Of a revision's row: the `batch_id` and the `total_events` of the row that it replaces. */
 const REPLACES = SESSION_COLUMNS.length;
+const REPLACES_EVENTS = REPLACES + 1;
 
 /** What a commit does to the table's files for its revisions. */
 export interface Rewrite {
@@ -46,6 +48,11 @@ export interface Rewrite {
   /** Revisions whose session the table does not have any more: they are whole rows, and go in as new ones. */
   readonly insertedRows: number;
   readonly copiedRows: number;
+  /**
+   * By partition, the events of rows that revisions were made for and that the table had taken from it: by a restore the
+   * table lost such a row, or has an older one in its place. They are in the table again. Only what is not 0.
+   */
+  readonly recovered: ReadonlyMap<number, number>;
 }
 
 export interface CopyOnWriteOptions {
@@ -64,6 +71,7 @@ interface Wanted {
   readonly partition: number;
   readonly firstOffset: number;
   readonly replaces: number;
+  readonly replacesEvents: number;
   /** The old row's session started on a date from `from` to `to`: a late event may have moved the start. */
   readonly from: string;
   readonly to: string;
@@ -86,6 +94,8 @@ interface RewrittenFile {
   readonly path: string;
   readonly source: AddFile;
   readonly found: readonly Wanted[];
+  /** The `total_events` of the old rows, in the order of `found`. */
+  readonly oldEvents: readonly number[];
   readonly added: readonly StagedFile[];
   readonly changes: readonly Changes[];
   readonly copiedRows: number;
@@ -190,7 +200,8 @@ export class CopyOnWrite {
       changes.push({ ...pick(date, both), types });
     }
     const copiedRows = old.rows - found.size;
-    return { path, source: file, found: [...found.values()], added, changes, copiedRows };
+    const oldEvents = [...found.keys()].map((row) => cellAt(old.columns[TOTAL_EVENTS]!, row) as number);
+    return { path, source: file, found: [...found.values()], oldEvents, added, changes, copiedRows };
   }
 
   /** Adds what has no old row, and writes the change data of the whole version. */
@@ -213,6 +224,7 @@ export class CopyOnWrite {
       updatedRows: found.size,
       insertedRows: missing.length,
       copiedRows: rewritten.reduce((sum, { copiedRows }) => sum + copiedRows, 0),
+      recovered: recoveredEvents(this.#wanted, rewritten),
     };
   }
 
@@ -251,9 +263,23 @@ function wantedOf(rows: ColumnBatch, revisions: ColumnBatch): Wanted[] {
     partition: number("source_partition", row),
     firstOffset: number("first_offset", row),
     replaces: cellAt(revisions.columns[REPLACES]!, row) as number,
+    replacesEvents: cellAt(revisions.columns[REPLACES_EVENTS]!, row) as number,
     from: dates(row).start,
     to: dates(row).end,
   }));
+}
+
+function recoveredEvents(
+  wanted: readonly Wanted[],
+  rewritten: readonly RewrittenFile[],
+): Map<number, number> {
+  const sums = new Map<number, number>();
+  const add = (partition: number, events: number) => sums.set(partition, (sums.get(partition) ?? 0) + events);
+  for (const { partition, replacesEvents } of wanted) add(partition, replacesEvents);
+  for (const { found, oldEvents } of rewritten) {
+    found.forEach(({ partition }, i) => add(partition, -oldEvents[i]!));
+  }
+  return new Map([...sums].filter(([, events]) => events !== 0));
 }
 
 /** Whether the log leaves it open that the file holds one of the rows; `byEpoch`: by the epoch that it came with too. */

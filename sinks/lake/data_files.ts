@@ -10,6 +10,9 @@ import { fileStats } from "./delta_stats.ts";
 import { encodeParquet } from "./parquet.ts";
 import type { DatedRows } from "./session_files.ts";
 
+/** Rows of a row group of a packed file: few enough that a filter by brand skips most of them. */
+const ROWS_PER_PACKED_GROUP = 8_192;
+
 export interface DataFilesOptions {
   readonly store: ObjectStore;
   /** The table's root in the store. */
@@ -35,22 +38,31 @@ export class DataFiles {
    *
    * @param others columns of the table that are not ours, row by row
    */
-  async write(
-    epoch: number,
+  write(epoch: number, dated: DatedRows, others: Table | null = null): Promise<StagedFile> {
+    return this.#writeRows(this.#name(epoch), dated, others);
+  }
+
+  /** Writes a data file of many epochs' rows, with row groups so small that a reader can skip some of them. */
+  writePacked(dated: DatedRows, others: Table | null): Promise<StagedFile> {
+    return this.#writeRows(`packed-${this.options.uuid()}.parquet`, dated, others, ROWS_PER_PACKED_GROUP);
+  }
+
+  async #writeRows(
+    name: string,
     { sessionDate, rows }: DatedRows,
-    others: Table | null = null,
+    others: Table | null,
+    rowsPerGroup?: number,
   ): Promise<StagedFile> {
     const table = toArrow(SESSION_COLUMNS, rows);
-    const bytes = encodeParquet(others === null ? table : table.assign(others));
-    const path = `${PARTITION_COLUMN}=${sessionDate}/${this.#name(epoch)}`;
+    const bytes = encodeParquet(others === null ? table : table.assign(others), { rowsPerGroup });
+    const path = `${PARTITION_COLUMN}=${sessionDate}/${name}`;
     await this.#put(path, bytes);
-    const stats = fileStats(SESSION_COLUMNS, rows);
     return {
       path,
       sessionDate,
       size: bytes.length,
       rows: rows.rows,
-      stats,
+      stats: fileStats(SESSION_COLUMNS, rows),
       modifiedAtMs: this.options.now(),
     };
   }
@@ -75,12 +87,17 @@ export class DataFiles {
    */
   async read(path: string): Promise<Uint8Array> {
     const { store, root } = this.options;
-    const bytes = await store.get(root + path);
+    const bytes = await this.readIfThere(path);
     if (bytes !== null) return bytes;
     const message =
       `Cannot read '${store.location}/${root}${path}': the Delta table names this file, and it is not ` +
       "there. Restore it from a backup; if VACUUM removed it, the version is too old to be read.";
     throw new SinkError(message, false);
+  }
+
+  /** A file's bytes; null where it is gone. */
+  readIfThere(path: string): Promise<Uint8Array | null> {
+    return this.options.store.get(this.options.root + path);
   }
 
   #name(epoch: number): string {

@@ -133,6 +133,20 @@ export function dateOfFile({ partitionValues }: AddFile): string {
   return Object.values(partitionValues)[0] ?? "";
 }
 
+/** A file's removal. `dataChange`: whether its rows go with it. `timestampMs`: epoch milliseconds. */
+export function removeOf(file: AddFile, timestampMs: number, dataChange: boolean): RemoveFile {
+  const { path, partitionValues, size, tags } = file;
+  return {
+    path,
+    deletionTimestamp: timestampMs,
+    dataChange,
+    extendedFileMetadata: true,
+    partitionValues,
+    size,
+    ...(tags === undefined ? {} : { tags }),
+  };
+}
+
 /** The commit's `commitInfo`; empty where it has none. */
 export function commitInfoOf(actions: readonly DeltaAction[]): CommitInfo {
   for (const action of actions) if ("commitInfo" in action) return action.commitInfo;

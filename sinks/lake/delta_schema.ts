@@ -66,17 +66,35 @@ function deltaType(kind: ColumnKind): DeltaType {
   }
 }
 
+/**
+ * By this key in a column's metadata the table remembers that the column is this program's, and whether it was declared to
+ * allow null: an older version, which does not know the column, then knows whose it is. Tables made by early versions lack
+ * it.
+ */
+const DECLARED_NULLABLE = "sessionary.nullable";
+
+/** Whether some version of this program has declared the column. */
+export function isOwnField({ metadata }: DeltaField): boolean {
+  return DECLARED_NULLABLE in metadata;
+}
+
 /** The Delta schema of columns, with the partition column last. */
 export function deltaSchema(columns: readonly ColumnSpec[]): DeltaSchema {
-  const fields = columns.map(({ name, kind, nullable }) => field(name, deltaType(kind), nullable));
+  const fields = columns.map(({ name, kind, nullable }) => ({
+    ...field(name, deltaType(kind), nullable),
+    metadata: { [DECLARED_NULLABLE]: nullable },
+  }));
   return { type: "struct", fields: [...fields, field(PARTITION_COLUMN, "date", false)] };
 }
 
-/** The session table's `schemaString`. */
-export const SESSION_SCHEMA_STRING: string = JSON.stringify(deltaSchema(SESSION_COLUMNS));
+/** The session table's schema, as this program declares it. */
+export const OUR_SCHEMA: DeltaSchema = deltaSchema(SESSION_COLUMNS);
 
-/** The type as compared between two schemas: an inner field's nullability and metadata don't change the bytes. */
-function shape(type: DeltaType): string {
+/** The session table's `schemaString`. */
+export const SESSION_SCHEMA_STRING: string = JSON.stringify(OUR_SCHEMA);
+
+/** The type as text, and as compared between two schemas: an inner field's nullability and metadata don't change the bytes. */
+export function shape(type: DeltaType): string {
   if (typeof type === "string") return type;
   switch (type.type) {
     case "struct":
@@ -92,18 +110,29 @@ function shape(type: DeltaType): string {
 
 /**
  * Why rows of `ours` cannot be appended to a table of schema `theirs`, as the end of a sentence; null where they
- * can: every column of ours is there with its type, and what is there besides may be null.
+ * can: every column of ours is there with its type, and what is there besides may be null. A column that allows null
+ * although ours does not is fine, unless it was declared so: some engines widen whole schemas.
  */
 export function appendFlaw(ours: DeltaSchema, theirs: DeltaSchema): string | null {
   const own = new Map(ours.fields.map((field) => [field.name, field]));
+  const foreign = theirs.fields.filter(({ name }) => !own.has(name));
+  const foreignByCase = new Map(foreign.map(({ name }) => [name.toLowerCase(), name]));
   const found = new Map(theirs.fields.map((field) => [field.name, field]));
   for (const { name, type, nullable } of ours.fields) {
     const other = found.get(name);
-    if (other === undefined) return `has no column '${name}' (${shape(type)})`;
+    const alike = foreignByCase.get(name.toLowerCase());
+    if (alike !== undefined) return `has the column '${alike}', which differs from '${name}' in case only`;
+    if (other === undefined) {
+      const rule = nullable ? "" : ", and one that is added must allow null";
+      return `has no column '${name}' (${shape(type)})${rule}`;
+    }
     if (shape(other.type) !== shape(type)) {
       return `has the column '${name}' as ${shape(other.type)}, not ${shape(type)}`;
     }
     if (nullable && !other.nullable) return `does not allow null in the column '${name}'`;
+    if (!nullable && other.nullable && other.metadata[DECLARED_NULLABLE] === true) {
+      return `may have null in the column '${name}', which must have a value now`;
+    }
   }
   for (const { name, nullable, metadata } of theirs.fields) {
     if (!own.has(name) && !nullable) {

@@ -31,6 +31,8 @@ export class TableReplay {
   readonly #txns = new Map<string, Txn>();
   readonly #files = new Map<string, AddFile>();
   readonly #tombstones = new Map<string, RemoveFile>();
+  /** The tombstones that a Delta checkpoint had, until someone asks: few do, and they may be tens of thousands. */
+  #unread: (() => readonly RemoveFile[]) | null = null;
 
   /** The version reached; −1 before the first. */
   get version(): number {
@@ -60,6 +62,25 @@ export class TableReplay {
     this.#version = version;
   }
 
+  /** Begins with a Delta checkpoint; `tombstones` are those that are not among its `actions`. */
+  applyCheckpoint(
+    version: number,
+    actions: readonly DeltaAction[],
+    tombstones: () => readonly RemoveFile[],
+  ): void {
+    invariant(this.#version < 0, "a Delta checkpoint comes before all commits");
+    this.apply(version, actions);
+    this.#unread = tombstones;
+  }
+
+  /** Forgets the tombstones that have expired by `now`: epoch milliseconds. */
+  expire(now: number): void {
+    const kept = now - tombstoneRetentionMs(this.snapshot().metaData.configuration);
+    for (const [path, { deletionTimestamp = 0 }] of this.#readTombstones()) {
+      if (deletionTimestamp <= kept) this.#tombstones.delete(path);
+    }
+  }
+
   /** The table at the version reached: a view, which the next `apply` changes. */
   snapshot(): Snapshot {
     if (this.#protocol === null || this.#metaData === null) {
@@ -68,14 +89,28 @@ export class TableReplay {
         "action. The log is damaged: restore it from a backup.";
       throw new SinkError(message, false);
     }
+    const tombstones = () => this.#readTombstones();
     return {
       version: this.#version,
       protocol: this.#protocol,
       metaData: this.#metaData,
       txns: this.#txns,
       files: this.#files,
-      tombstones: this.#tombstones,
+      get tombstones() {
+        return tombstones();
+      },
     };
+  }
+
+  #readTombstones(): ReadonlyMap<string, RemoveFile> {
+    const unread = this.#unread?.() ?? [];
+    this.#unread = null;
+    for (const remove of unread) {
+      const path = decodeDataPath(remove.path);
+      // What came later says more of the file.
+      if (!this.#files.has(path) && !this.#tombstones.has(path)) this.#tombstones.set(path, remove);
+    }
+    return this.#tombstones;
   }
 
   #remove(remove: RemoveFile): void {
@@ -120,8 +155,21 @@ const UNIT_MS: Readonly<Record<string, number>> = {
  * for ever, because VACUUM needs tombstones and nothing needs them gone.
  */
 export function tombstoneRetentionMs(configuration: MetaData["configuration"]): number {
-  const property = configuration["delta.deletedFileRetentionDuration"];
-  if (property === undefined) return 7 * DAY_MS;
+  return intervalMs(configuration["delta.deletedFileRetentionDuration"], 7 * DAY_MS);
+}
+
+/**
+ * How long the log is kept, in milliseconds: the table property `delta.logRetentionDuration`, 30 days by default; for ever
+ * where it can't be understood, or where `delta.enableExpiredLogCleanup` forbids it.
+ */
+export function logRetentionMs(configuration: MetaData["configuration"]): number {
+  if (configuration["delta.enableExpiredLogCleanup"] === "false") return Infinity;
+  return intervalMs(configuration["delta.logRetentionDuration"], 30 * DAY_MS);
+}
+
+/** Milliseconds of an interval as table properties have it; infinite for what is none. */
+function intervalMs(property: string | undefined, fallback: number): number {
+  if (property === undefined) return fallback;
   const match = /^(?:interval\s+)?(\d+)\s+([a-z]+?)s?$/i.exec(property.trim());
   const unit = UNIT_MS[match?.[2]?.toLowerCase() ?? ""];
   return match === null || unit === undefined ? Infinity : Number(match[1]) * unit;
@@ -137,7 +185,7 @@ export function checkpointActions(snapshot: Snapshot, now: number): DeltaAction[
     { protocol: snapshot.protocol },
     { metaData: snapshot.metaData },
     ...[...snapshot.txns.values()].map((txn) => ({ txn })),
-    ...tombstones.map((remove) => ({ remove: { ...remove, dataChange: false } })),
     ...[...snapshot.files.values()].map((add) => ({ add: { ...add, dataChange: false } })),
+    ...tombstones.map((remove) => ({ remove })),
   ];
 }

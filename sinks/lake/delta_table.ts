@@ -56,6 +56,11 @@ export class DeltaTable {
     return this.#replay !== null;
   }
 
+  /** The table as this process knows it; null before {@linkcode open}. The next commit or refresh changes it in place. */
+  get current(): Snapshot | null {
+    return this.#replay?.snapshot() ?? null;
+  }
+
   /** Loads the table; where there is none, creates it as version 0 with the actions of `create`. */
   open(create: () => readonly DeltaAction[]): Promise<Snapshot> {
     return this.#exclusively(async () => {
@@ -70,6 +75,14 @@ export class DeltaTable {
       }
       this.#replay = replay;
       return replay.snapshot();
+    });
+  }
+
+  /** Loads the table where there is one, and never creates it. */
+  async openExisting(): Promise<Snapshot | null> {
+    return await this.#exclusively(async () => {
+      this.#replay = await this.#log.load();
+      return this.#replay?.snapshot() ?? null;
     });
   }
 
@@ -112,7 +125,10 @@ export class DeltaTable {
         const written = await this.#write(txnId, { version: snapshot.version + 1, actions: plan.actions });
         if (written !== null) {
           this.#apply(replay, written);
-          await this.#checkpoint(replay);
+          // After the commit, which does not wait for it: only the table's next operation does.
+          if (replay.version % VERSIONS_PER_DELTA_CHECKPOINT === 0) {
+            void this.#exclusively(() => this.#checkpoint(replay));
+          }
           return this.#committed(txnId, written.version, conflicts);
         }
         await this.#catchUp(replay);
@@ -188,8 +204,8 @@ export class DeltaTable {
   }
 
   async #checkpoint(replay: TableReplay): Promise<void> {
-    if (replay.version % VERSIONS_PER_DELTA_CHECKPOINT !== 0) return;
     try {
+      replay.expire(this.#now());
       await this.#log.writeCheckpoint(replay.snapshot(), this.#now());
     } catch (error) {
       this.#onCheckpointFailure(error);

@@ -1,7 +1,6 @@
 /** The lake: sessions as a Delta table and dead letters beside it, on any object store. */
 import { getLogger } from "@logtape/logtape";
 import type { ColumnBatch } from "../../schema/column_batch.ts";
-import { DEAD_LETTER_COLUMNS, DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
 import { messageOf, SinkError, UserError } from "../../schema/errors.ts";
 import type { TableSummary, TableVersion } from "../../schema/exploration.ts";
 import { VERSION } from "../../schema/version.ts";
@@ -17,13 +16,14 @@ import type {
   VersionChanges,
   VersionPayload,
 } from "../sink.ts";
-import { fromArrow, toArrow } from "./arrow.ts";
 import { cameRows, encodePayload } from "./change_data.ts";
 import { CopyOnWrite } from "./copy_on_write.ts";
 import { DataFiles } from "./data_files.ts";
+import { DeadLetterFiles } from "./dead_letter_files.ts";
 import { commitInfoOf, dateOfFile } from "./delta_actions.ts";
 import { type Commit, DeltaLog } from "./delta_log.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
+import { recordsIn } from "./delta_stats.ts";
 import { DeltaTable } from "./delta_table.ts";
 import {
   assertAppendable,
@@ -34,8 +34,9 @@ import {
   type Owner,
   ownRecord,
   positionsIn,
+  retiredIn,
+  retiringTxns,
 } from "./lake_commit.ts";
-import { decodeParquet, encodeParquet } from "./parquet.ts";
 import {
   type DatedRows,
   decodeSessions,
@@ -43,13 +44,14 @@ import {
   mergeSessions,
   splitByDate,
 } from "./session_files.ts";
+import { Restore, type Restored } from "./restore.ts";
+import { assertKnown, evolveTable, newerColumns } from "./schema_evolution.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
-import { takeRows } from "../../schema/take_rows.ts";
+import { TablePast } from "./table_past.ts";
 
 /** The Delta table's root in the store. */
 export const TABLE_ROOT = "sessions/";
-export const DEAD_LETTERS_ROOT = "dead_letters/";
 
 export interface DeltaLakeOptions {
   /** The lake's root: the table and the dead letters are below it. */
@@ -71,12 +73,32 @@ export interface DeltaLake extends Lake {
    * of `TABLE_COLUMNS` (session_files.ts). Works without {@linkcode Lake.open}.
    */
   readSessions(version?: number): Promise<ColumnBatch>;
+  /** The oldest version that the log still has: 0 unless a cleanup has deleted commits. */
+  oldestVersion(): Promise<number>;
+  /**
+   * The newest version's files, shared out over the versions up to it: what fills a warehouse that has nothing yet, also
+   * where earlier versions cannot be read any more. No version says what it changed itself.
+   */
+  shareOut(): Promise<readonly VersionChanges[]>;
   /** The `session_date`s that the newest version has files of, ascending. */
   sessionDates(): Promise<readonly string[]>;
   /** One date's rows at the newest version, in no order, as the columns of SESSION_COLUMNS. */
   readSessionsOf(sessionDate: string): Promise<ColumnBatch>;
-  /** At most `limit` committed dead letters (DEAD_LETTER_COLUMNS), the newest first. Works without `open`. */
-  readDeadLetters(limit: number): Promise<ColumnBatch>;
+  /**
+   * At most `limit` dead letters (DEAD_LETTER_COLUMNS) that versions up to `version`, by default the newest, have committed;
+   * the newest first. Works without `open`.
+   */
+  readDeadLetters(limit: number, version?: number): Promise<ColumnBatch>;
+  /** The table's past. Works without `open`. */
+  readonly past: TablePast;
+  /**
+   * Makes the table's rows those of an old version again, in a commit of its own. The lake must be open.
+   *
+   * @throws {UserError} where there is no such version, or its files are gone
+   */
+  restore(version: number): Promise<Restored>;
+  /** Events by partition that are in the ledger and in no row, because a restore took the rows away. */
+  retiredEvents(): Promise<ReadonlyMap<number, number>>;
   /** The table at its newest version. */
   summary(): Promise<TableSummary>;
   /** At most `limit` versions below `before`, by default the newest ones, descending, as far as the log has them. */
@@ -99,13 +121,14 @@ interface CommitAttempt {
 }
 
 class StoredLake implements DeltaLake {
-  readonly #store: ObjectStore;
   readonly #owner: Owner;
   readonly #now: () => number;
   readonly #uuid: () => string;
   readonly #log: DeltaLog;
   readonly #table: DeltaTable;
   readonly #files: DataFiles;
+  readonly #deadLetters: DeadLetterFiles;
+  readonly past: TablePast;
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
   /** Commits that failed, by their content: one that is tried again may be in the log already. */
@@ -113,12 +136,18 @@ class StoredLake implements DeltaLake {
 
   constructor(options: DeltaLakeOptions) {
     const { store, pipeline, topic, now, uuid, onWarning = warnInLog } = options;
-    this.#store = store;
     this.#owner = { pipeline, topic, engineInfo: `Sessionary/${VERSION}` };
     this.#now = now;
     this.#uuid = uuid;
     this.#log = new DeltaLog(store, TABLE_ROOT);
     this.#files = new DataFiles({ store, root: TABLE_ROOT, now, uuid });
+    const commits = (version?: number) => this.#allNewestFirst(version);
+    this.#deadLetters = new DeadLetterFiles({ store, owner: this.#owner, uuid, commits });
+    this.past = new TablePast({
+      log: this.#log,
+      files: this.#files,
+      load: (version) => version === undefined ? this.#newest() : this.#load(version),
+    });
     this.#table = new DeltaTable({
       log: this.#log,
       now,
@@ -130,8 +159,9 @@ class StoredLake implements DeltaLake {
 
   async open(): Promise<LakeState> {
     const create = () => createTableActions(this.#uuid(), this.#now(), this.#owner.engineInfo);
-    const snapshot = await this.#table.open(create);
-    assertAppendable(snapshot.metaData, this.#log.location);
+    const opened = await this.#table.open(create);
+    const options = { location: this.#log.location, engineInfo: this.#owner.engineInfo, now: this.#now };
+    const snapshot = await evolveTable(this.#table, opened, { ...options, txnId: this.#uuid() });
     for await (const commit of this.#newestFirst(snapshot.version)) {
       if (this.#noteEpoch(commit)) break;
     }
@@ -146,19 +176,12 @@ class StoredLake implements DeltaLake {
     return Promise.all(splitByDate(rows).map((dated) => this.#files.write(epoch, dated)));
   }
 
-  async stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string> {
-    const key = `${DEAD_LETTERS_ROOT}epoch_${epoch}-${this.#uuid()}.parquet`;
-    await this.#store.put(key, encodeParquet(toArrow(DEAD_LETTER_COLUMNS, letters)));
-    return key;
+  stageDeadLetters(epoch: number, letters: ColumnBatch): Promise<string> {
+    return this.#deadLetters.write(epoch, letters);
   }
 
-  async readDeadLetterFile(key: string): Promise<ColumnBatch> {
-    const bytes = await this.#store.get(key);
-    const origin = `${this.#store.location}/${key}`;
-    if (bytes === null) {
-      throw new SinkError(`Cannot read '${origin}': a commit names it, and it is gone.`, false);
-    }
-    return fromArrow(DEAD_LETTER_COLUMNS, decodeParquet(bytes, origin), origin);
+  readDeadLetterFile(key: string): Promise<ColumnBatch> {
+    return this.#deadLetters.read(key);
   }
 
   async commit(commit: LakeCommit): Promise<CommitOutcome> {
@@ -176,7 +199,9 @@ class StoredLake implements DeltaLake {
       if (fenced.length > 0) return { refused: fenced };
       const highestEpoch = Math.max(this.#highestEpoch, commit.record.epoch);
       const rewrite = await copyOnWrite?.on(snapshot) ?? null;
-      return { actions: epochActions(this.#owner, commit, rewrite, txnId, highestEpoch) };
+      const back = new Map([...rewrite?.recovered ?? []].map(([partition, events]) => [partition, -events]));
+      const retired = retiringTxns(snapshot, this.#owner, back, commit.timestampMs);
+      return { actions: epochActions(this.#owner, commit, rewrite, retired, txnId, highestEpoch) };
     });
     this.#failed.delete(identity);
     return outcome.status === "refused" ? { status: "fenced", partitions: outcome.reason } : outcome;
@@ -185,7 +210,7 @@ class StoredLake implements DeltaLake {
   async epochsAfter(after: number): Promise<readonly CommittedEpoch[]> {
     const epochs: CommittedEpoch[] = [];
     const { version } = await this.#newest();
-    for await (const commit of this.#log.readRange(after + 1, version)) {
+    for await (const commit of this.#log.readRange(await this.#log.oldestFrom(after + 1), version)) {
       const record = ownRecord(this.#owner, commit);
       if (record !== null) epochs.push({ version: commit.version, record });
     }
@@ -199,7 +224,8 @@ class StoredLake implements DeltaLake {
         const version = versions[changes.length];
         const message =
           `Cannot tell what version ${version} of the Delta table '${this.#log.location}' changed: ` +
-          "its commit is not in the log, or was removed by a log cleanup.";
+          "its commit is not in the log, or was removed by a log cleanup. If ClickHouse is new, or was restored " +
+          "from a backup, `sessionary verify --repair` fills it from the table as it is now.";
         throw new SinkError(message, false);
       }
       changes.push(changesOf(commit));
@@ -216,8 +242,13 @@ class StoredLake implements DeltaLake {
     return cameRows(await this.encodeVersion(changes!.files));
   }
 
-  encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null> {
-    return encodePayload(files, (path) => this.#files.read(path));
+  async encodeVersion(files: readonly ChangedFile[]): Promise<VersionPayload | null> {
+    const newer = this.#table.current === null ? null : newerColumns(this.#table.current.metaData);
+    return await encodePayload(files, async (path) => {
+      const bytes = await this.#files.read(path);
+      if (newer !== null && newer.size > 0) assertKnown(bytes, path, newer);
+      return bytes;
+    });
   }
 
   async readSessions(version?: number): Promise<ColumnBatch> {
@@ -229,6 +260,19 @@ class StoredLake implements DeltaLake {
     }));
     for await (const part of reads) parts.push(part);
     return mergeDatedSessions(parts);
+  }
+
+  oldestVersion(): Promise<number> {
+    return this.#log.oldestFrom(0);
+  }
+
+  async shareOut(): Promise<readonly VersionChanges[]> {
+    const { files, version } = await this.#newest();
+    const shares = Array.from({ length: version + 1 }, (): ChangedFile[] => []);
+    [...files].forEach(([path, { stats }], i) =>
+      shares[i % shares.length]!.push({ kind: "add", path, rows: recordsIn(stats) })
+    );
+    return shares.map((files, version) => ({ version, files }));
   }
 
   async sessionDates(): Promise<readonly string[]> {
@@ -245,32 +289,29 @@ class StoredLake implements DeltaLake {
     return mergeSessions(parts);
   }
 
-  async readDeadLetters(limit: number): Promise<ColumnBatch> {
-    // A file counts only where a commit names it; when every file was met, older commits can name none.
-    const unmet = new Set((await this.#store.list(DEAD_LETTERS_ROOT)).map(({ key }) => key));
-    const parts: ColumnBatch[] = [];
-    let rows = 0;
-    if (unmet.size > 0) {
-      for await (const commit of this.#newestFirst((await this.#newest()).version)) {
-        if (rows >= limit || unmet.size === 0) break;
-        const key = ownRecord(this.#owner, commit)?.deadLetterFile;
-        if (key === null || key === undefined || !unmet.delete(key)) continue;
-        parts.push(await this.readDeadLetterFile(key));
-        rows += parts.at(-1)!.rows;
-      }
-    }
-    const selection = {
-      batch: new Uint32Array(Math.min(rows, limit)),
-      row: new Uint32Array(Math.min(rows, limit)),
-    };
-    let next = 0;
-    for (const [batch, { rows }] of parts.entries()) {
-      for (let row = rows - 1; row >= 0 && next < selection.row.length; row--) {
-        selection.batch[next] = batch;
-        selection.row[next++] = row;
-      }
-    }
-    return takeRows(DEAD_LETTER_KINDS, parts, selection);
+  readDeadLetters(limit: number, version?: number): Promise<ColumnBatch> {
+    return this.#deadLetters.newest(limit, version);
+  }
+
+  async restore(version: number): Promise<Restored> {
+    const txnId = this.#uuid();
+    const restore = new Restore({
+      owner: this.#owner,
+      target: await this.#load(version),
+      files: this.#files,
+      txnId,
+      timestampMs: Math.floor(this.#now()),
+    });
+    const outcome = await this.#table.commit<null>(txnId, async (snapshot) => {
+      const actions = await restore.on(snapshot);
+      return actions === null ? { refused: null } : { actions };
+    });
+    const made = outcome.status === "committed" ? outcome.version : null;
+    return { ...restore.counts, version: made };
+  }
+
+  async retiredEvents(): Promise<ReadonlyMap<number, number>> {
+    return retiredIn(await this.#newest(), this.#owner);
   }
 
   async summary(): Promise<TableSummary> {
@@ -320,6 +361,10 @@ class StoredLake implements DeltaLake {
       if (commit === null) return;
       yield commit;
     }
+  }
+
+  async *#allNewestFirst(version?: number): AsyncGenerator<Commit> {
+    yield* this.#newestFirst(version ?? (await this.#newest()).version);
   }
 
   /** The table at its newest version; the caller reads from it before it waits for anything. */

@@ -2,7 +2,6 @@
 import type { EpochRecord } from "../../schema/epoch.ts";
 import { SinkError } from "../../schema/errors.ts";
 import { VERSIONS_PER_DELTA_CHECKPOINT } from "../../schema/limits.ts";
-import { SESSION_COLUMNS } from "../../schema/session.ts";
 import type {
   ChangedFile,
   LakeCommit,
@@ -20,13 +19,14 @@ import {
   type DeltaAction,
   encodeDataPath,
   type MetaData,
-  type RemoveFile,
+  removeOf,
+  type Txn,
 } from "./delta_actions.ts";
 import type { Commit } from "./delta_log.ts";
 import {
   appendFlaw,
   type DeltaSchema,
-  deltaSchema,
+  OUR_SCHEMA,
   PARTITION_COLUMN,
   SESSION_SCHEMA_STRING,
 } from "./delta_schema.ts";
@@ -49,6 +49,42 @@ function offsetAppId({ pipeline, topic }: Owner, partition: number): string {
 /** The `txn` that holds the number of a partition's last barrier. */
 function barrierAppId(owner: Owner, partition: number): string {
   return `${offsetAppId(owner, partition)}/barrier`;
+}
+
+/**
+ * The `txn` that holds how many events of committed sessions the table's rows lack, because a restore took them away: they
+ * stay in the ledger. Other than a place in the log it may go down, when they come back.
+ */
+function retiredAppId(owner: Owner, partition: number): string {
+  return `${offsetAppId(owner, partition)}/retired`;
+}
+
+/** Events by partition that are in the owner's ledger and in no row. */
+export function retiredIn(snapshot: Snapshot, owner: Owner): Map<number, number> {
+  const retired = new Map<number, number>();
+  for (const { appId, version } of snapshot.txns.values()) {
+    const partition = Number(appId.split("/").at(-2));
+    if (Number.isInteger(partition) && appId === retiredAppId(owner, partition)) {
+      retired.set(partition, version);
+    }
+  }
+  return retired;
+}
+
+/** The `txn`s that say so after `gone` more of them went, by partition; less than none is none. */
+export function retiringTxns(
+  snapshot: Snapshot,
+  owner: Owner,
+  gone: ReadonlyMap<number, number>,
+  timestampMs: number,
+): Txn[] {
+  const before = retiredIn(snapshot, owner);
+  return [...gone].flatMap(([partition, events]): Txn[] => {
+    const had = before.get(partition) ?? 0;
+    const has = Math.max(0, had + events);
+    if (has === had) return [];
+    return [{ appId: retiredAppId(owner, partition), version: has, lastUpdated: timestampMs }];
+  });
 }
 
 /** The places of the owner's partitions, ascending. */
@@ -81,8 +117,6 @@ export function fencedPartitions(
   }).map(({ partition }) => partition);
 }
 
-const OUR_SCHEMA = deltaSchema(SESSION_COLUMNS);
-
 /**
  * Throws unless files of ours may be appended to a table with this `metaData`: asked again after every conflict,
  * because another writer may have changed it.
@@ -91,7 +125,8 @@ export function assertAppendable(metaData: MetaData, location: string): void {
   const flaw = metaDataFlaw(metaData);
   if (flaw === null) return;
   const message = `Cannot append sessions to the Delta table '${location}': it ${flaw}. ` +
-    "Use another table, or bring this one back to the schema that `sessionary schema delta` prints.";
+    "Run the version of the program that fits it, use another table, or bring this one back to the schema that " +
+    "`sessionary schema delta` prints: a column can be added to that, with null allowed, and nothing else changed.";
   throw new SinkError(message, false);
 }
 
@@ -131,12 +166,14 @@ export function createTableActions(tableId: string, now: number, engineInfo: str
  * The actions of an epoch's commit.
  *
  * @param rewrite what its revisions do to the table's files; null where it has none
+ * @param retired of {@linkcode retiringTxns}, for the rows that its revisions bring back
  * @param highestEpoch of the pipeline, this epoch included
  */
 export function epochActions(
   owner: Owner,
   { files, advances, record, timestampMs }: LakeCommit,
   rewrite: Rewrite | null,
+  retired: readonly Txn[],
   txnId: string,
   highestEpoch: number,
 ): DeltaAction[] {
@@ -168,40 +205,37 @@ export function epochActions(
     sessionary: record,
     sessionaryHighestEpoch: highestEpoch,
   };
-  const removes = (rewrite?.removed ?? []).map(({ path, partitionValues, size, tags }): RemoveFile => ({
-    path,
-    deletionTimestamp: timestampMs,
-    dataChange: true,
-    extendedFileMetadata: true,
-    partitionValues,
-    size,
-    ...(tags === undefined ? {} : { tags }),
-  }));
+  const removes = (rewrite?.removed ?? []).map((file) => removeOf(file, timestampMs, true));
   const changes = (rewrite?.changes ?? []).map(({ path, sessionDate, size }): CdcFile => ({
     path: encodeDataPath(path),
     partitionValues: { [PARTITION_COLUMN]: sessionDate },
     size,
     dataChange: false,
   }));
-  const adds = added.map((file): AddFile => ({
-    path: encodeDataPath(file.path),
-    partitionValues: { [PARTITION_COLUMN]: file.sessionDate },
-    size: file.size,
-    modificationTime: file.modifiedAtMs,
-    dataChange: true,
-    stats: file.stats,
-  }));
+  const adds = added.map((file) => addOf(file, true));
   const txns = advances.flatMap(({ partition, to, barrierNumber }) => [
     { appId: offsetAppId(owner, partition), version: to, lastUpdated: timestampMs },
     { appId: barrierAppId(owner, partition), version: barrierNumber, lastUpdated: timestampMs },
   ]);
   return [
     { commitInfo },
-    ...txns.map((txn) => ({ txn })),
+    ...[...txns, ...retired].map((txn) => ({ txn })),
     ...removes.map((remove) => ({ remove })),
     ...adds.map((add) => ({ add })),
     ...changes.map((cdc) => ({ cdc })),
   ];
+}
+
+/** The action that brings an uploaded file into the table. `dataChange`: whether its rows are new. */
+export function addOf(file: StagedFile, dataChange: boolean): AddFile {
+  return {
+    path: encodeDataPath(file.path),
+    partitionValues: { [PARTITION_COLUMN]: file.sessionDate },
+    size: file.size,
+    modificationTime: file.modifiedAtMs,
+    dataChange,
+    stats: file.stats,
+  };
 }
 
 /** The epoch that the owner's pipeline recorded in a commit; null in commits of others. */

@@ -6,6 +6,7 @@ import { readAuthorities } from "../http_pool.ts";
 import type { ObjectStore } from "../sink.ts";
 import { FolderStore } from "./folder_store.ts";
 import { type DeltaLake, openDeltaLake, TABLE_ROOT } from "./lake.ts";
+import { TableUpkeep } from "./upkeep.ts";
 
 export interface LakeDeps {
   /** Wall clock, epoch milliseconds. */
@@ -18,6 +19,7 @@ export interface LakeDeps {
 export interface OpenedLake {
   readonly lake: DeltaLake;
   readonly checkpoints: CheckpointStore;
+  readonly upkeep: TableUpkeep;
   /**
    * Makes sure, before anything is committed, that the store is there and keeps what commits rest on.
    *
@@ -63,6 +65,7 @@ export async function openLake(config: Config, { now, notice }: LakeDeps): Promi
   return {
     lake: openDeltaLake({ store, pipeline, topic, now, uuid, onWarning: notice }),
     checkpoints: new CheckpointStore({ store, pipeline, topic, notice }),
+    upkeep: new TableUpkeep({ store, now, uuid }),
     prepare,
     ping: async () => void await store.get(`${TABLE_ROOT}_delta_log/_last_checkpoint`),
   };

@@ -19,19 +19,44 @@ import { timesAsMicros } from "./arrow_timestamps.ts";
 /** Rows of a record batch read at once: large, so that few of them have to be joined. */
 const ROWS_PER_READ = 131_072;
 
-function writerProperties(): WriterProperties {
-  // A file of one INSERT has one row group: ClickHouse then makes one block of it (FINDINGS.md, tokens).
+/** What is read of a file: by default all. */
+export interface ReadPart {
+  /** Rows to skip, and rows to read at most. */
+  readonly offset?: number;
+  readonly limit?: number;
+  readonly columns?: string[];
+}
+
+/** How a file is written. */
+export interface WriteOptions {
+  /**
+   * Rows of a row group; by default all that one INSERT takes, because ClickHouse makes one block of a row group, and a
+   * retried INSERT must make the same blocks.
+   */
+  readonly rowsPerGroup?: number;
+  /** Whether values are looked up in a dictionary first: a waste where hardly any comes twice. */
+  readonly dictionary?: boolean;
+}
+
+function writerProperties({ rowsPerGroup, dictionary }: Required<WriteOptions>): WriterProperties {
   return new WriterPropertiesBuilder()
     .setCompression(Compression.ZSTD)
-    .setMaxRowGroupSize(ROWS_PER_INSERT_MAX)
+    .setDictionaryEnabled(dictionary)
+    .setMaxRowGroupSize(rowsPerGroup)
     .setCreatedBy("Sessionary")
     .build();
 }
 
-/** The table as one Parquet file (zstd); up to {@linkcode ROWS_PER_INSERT_MAX} rows make one row group. */
-export function encodeParquet(table: Table): Uint8Array {
+/** The table as one Parquet file (zstd). */
+export function encodeParquet(
+  table: Table,
+  { rowsPerGroup = ROWS_PER_INSERT_MAX, dictionary = true }: WriteOptions = {},
+): Uint8Array {
   // Both arguments pass into the writer, which frees them.
-  return writeParquet(WasmTable.fromIPCStream(tableToIPC(table, "stream")), writerProperties());
+  return writeParquet(
+    WasmTable.fromIPCStream(tableToIPC(table, "stream")),
+    writerProperties({ rowsPerGroup, dictionary }),
+  );
 }
 
 /**
@@ -40,9 +65,10 @@ export function encodeParquet(table: Table): Uint8Array {
  * @param origin the file, for sentences
  * @throws {SinkError} where the bytes are not a Parquet file that can be read
  */
-export function decodeParquet(bytes: Uint8Array, origin: string): Table {
+export function decodeParquet(bytes: Uint8Array, origin: string, part: ReadPart = {}): Table {
   try {
-    return timesAsMicros(tableFromIPC(readParquet(bytes, { batchSize: ROWS_PER_READ }).intoIPCStream()));
+    const options = { batchSize: ROWS_PER_READ, ...part };
+    return timesAsMicros(tableFromIPC(readParquet(bytes, options).intoIPCStream()));
   } catch (error) {
     const message = `Cannot read '${origin}' as Parquet: ${
       messageOf(error)

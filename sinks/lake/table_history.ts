@@ -2,7 +2,7 @@
 import type { TableSummary, TableVersion } from "../../schema/exploration.ts";
 import { type CommitInfo, commitInfoOf, type DeltaAction } from "./delta_actions.ts";
 import type { Commit } from "./delta_log.ts";
-import { PARTITION_COLUMN } from "./delta_schema.ts";
+import { type DeltaSchema, type DeltaType, PARTITION_COLUMN } from "./delta_schema.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
 import { recordsIn } from "./delta_stats.ts";
 
@@ -10,6 +10,41 @@ import { recordsIn } from "./delta_stats.ts";
 const DETAIL_CHARACTERS_MAX = 200;
 /** Details of one commit at most. */
 const DETAILS_MAX = 20;
+
+/** One column of the table, as its schema has it. */
+export interface TableColumn {
+  readonly name: string;
+  /** As the Delta schema has it: a name, or an object for nested types. */
+  readonly type: DeltaType;
+  readonly nullable: boolean;
+}
+
+/** The table at a version. */
+export interface TableDescription {
+  readonly summary: TableSummary;
+  /** What made the version; null where the log does not have its commit any more. */
+  readonly commit: TableVersion | null;
+  readonly columns: readonly TableColumn[];
+  readonly partitionColumns: readonly string[];
+  readonly properties: Readonly<Record<string, string>>;
+}
+
+/** The table as a snapshot has it, with its schema, and the commit that made the version. */
+export function describeTable(
+  snapshot: Snapshot,
+  commit: Commit | null,
+  location: string,
+): TableDescription {
+  const { schemaString, partitionColumns, configuration } = snapshot.metaData;
+  const { fields } = JSON.parse(schemaString) as DeltaSchema;
+  return {
+    summary: describeSnapshot(snapshot, location),
+    commit: commit === null ? null : describeCommit(commit),
+    columns: fields.map(({ name, type, nullable }) => ({ name, type, nullable })),
+    partitionColumns,
+    properties: configuration,
+  };
+}
 
 /** What a commit did to the table. */
 export function describeCommit({ version, actions }: Commit): TableVersion {
@@ -23,7 +58,7 @@ export function describeCommit({ version, actions }: Commit): TableVersion {
     engine: info.engineInfo ?? null,
     epoch: info.sessionary?.epoch ?? null,
     closedBy: info.sessionary?.closedBy ?? null,
-    rowsAdded: sum(adds.map(({ stats }) => recordsIn(stats))),
+    rowsAdded: sum(adds.filter(({ dataChange }) => dataChange).map(({ stats }) => recordsIn(stats))),
     filesAdded: adds.length,
     bytesAdded: adds.reduce((total, { size }) => total + size, 0),
     filesRemoved: removes.length,

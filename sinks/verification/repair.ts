@@ -1,13 +1,14 @@
-/** Rebuilds ClickHouse from the Delta log: what is wrong there can always be thrown away. */
+/** Rebuilds ClickHouse from the Delta table as it is now: what is wrong there can always be thrown away. */
 import { ANALYTICS } from "../warehouse/analytics.ts";
 import { clustered } from "../warehouse/cluster.ts";
 import type { VerifyDeps } from "./verify.ts";
 
-/** Versions read from the log at once. */
-const VERSIONS_PER_READ = 100;
+/** Versions from one word of the progress to the next. */
+const VERSIONS_PER_WORD = 100;
 
 /**
- * Drops the tables, makes them anew, and inserts every version again. Readers see an incomplete warehouse meanwhile.
+ * Drops the tables, makes them anew, and inserts the newest version's files. Earlier versions are not asked for: their
+ * files may be vacuumed. Readers see an incomplete warehouse meanwhile.
  *
  * @param progress told the versions done, of how many
  */
@@ -15,7 +16,7 @@ export async function rebuildWarehouse(
   { lake, warehouse, access }: VerifyDeps,
   progress: (done: number, of: number) => void,
 ): Promise<void> {
-  const { tableId, version } = await lake.open();
+  const { tableId } = await lake.open();
   const names = [
     ...ANALYTICS.flatMap(({ name }) => [`${name}_mv`, name]),
     "sessions",
@@ -28,12 +29,10 @@ export async function rebuildWarehouse(
     await access.client.command({ query });
   }
   await warehouse.open();
-  for (let from = 0; from <= version; from += VERSIONS_PER_READ) {
-    const count = Math.min(VERSIONS_PER_READ, version + 1 - from);
-    const changes = await lake.changes(Array.from({ length: count }, (_, i) => from + i));
-    for (const { version, files } of changes) {
-      await warehouse.follow(tableId, version, await lake.encodeVersion(files));
-    }
-    progress(from + count, version + 1);
+  const shares = await lake.shareOut();
+  for (const { version, files } of shares) {
+    await warehouse.follow(tableId, version, await lake.encodeVersion(files));
+    const done = version + 1;
+    if (done % VERSIONS_PER_WORD === 0 || done === shares.length) progress(done, shares.length);
   }
 }

@@ -79,7 +79,7 @@ export async function warehouseDays(client: ClickHouseClient): Promise<string[]>
 
 async function warehouseDay(client: ClickHouseClient, day: string): Promise<RowTexts[]> {
   const columns = SESSION_COLUMNS.map(({ name, kind }) =>
-    kind === "timestamp" ? `toString(toUnixTimestamp(${name}))` : `toString(${name})`
+    `ifNull(toString(${kind === "timestamp" ? `toUnixTimestamp(${name})` : name}), '')`
   );
   const query = `SELECT ${columns.join(", ")} FROM sessions WHERE toDate(session_start) = {day:Date}`;
   const result = await client.query({ query, query_params: { day }, format: "JSONCompactEachRow" });

@@ -25,9 +25,19 @@ export function sqlName(name: string): string {
   return `\`${name.replaceAll("\\", "\\\\").replaceAll("`", "\\`")}\``;
 }
 
-/** A column of the DDL. */
-export function columnDefinition(column: Pick<SessionColumn, "name" | "clickhouse" | "doc">): string {
-  return `${column.name} ${column.clickhouse} COMMENT ${sqlText(column.doc)}`;
+/** What rows of before have in a list that was added later: the JSON text that the insert makes of a null. */
+const EMPTY_LIST = "DEFAULT '[]' ";
+
+/**
+ * A column of the DDL.
+ *
+ * @param value its DEFAULT clause, ending in a space; the type's own by default
+ */
+export function columnDefinition(
+  column: Pick<SessionColumn, "name" | "clickhouse" | "doc">,
+  value = "",
+): string {
+  return `${column.name} ${column.clickhouse} ${value}COMMENT ${sqlText(column.doc)}`;
 }
 
 /** What ClickHouse has beside the session's own columns. */
@@ -41,7 +51,7 @@ const names = SESSION_COLUMNS.map(({ name }) => name);
 
 /** The base table. A revision inserts the old row with sign -1 and the new one with 1, in one insert. */
 export function createSessionMetrics(): string {
-  const columns = [...SESSION_COLUMNS, SIGN_COLUMN].map(columnDefinition);
+  const columns = [...SESSION_COLUMNS, SIGN_COLUMN].map((column) => columnDefinition(column));
   return `CREATE TABLE IF NOT EXISTS session_metrics (
   ${columns.join(",\n  ")}
 ) ENGINE = VersionedCollapsingMergeTree(sign, revision)
@@ -63,6 +73,7 @@ export function addMissingColumns(present: ReadonlySet<string>): string[] {
   return SESSION_COLUMNS.flatMap((column, index) => {
     if (present.has(column.name)) return [];
     const place = index === 0 ? "FIRST" : `AFTER ${names[index - 1]}`;
-    return [`ALTER TABLE session_metrics ADD COLUMN IF NOT EXISTS ${columnDefinition(column)} ${place}`];
+    const definition = columnDefinition(column, column.kind.startsWith("list_") ? EMPTY_LIST : "");
+    return [`ALTER TABLE session_metrics ADD COLUMN IF NOT EXISTS ${definition} ${place}`];
   });
 }

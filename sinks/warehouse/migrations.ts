@@ -78,12 +78,13 @@ async function reconcileColumns(
   location: string,
   define: (statement: string) => Promise<unknown>,
 ): Promise<void> {
-  const present = new Set(
-    await firstColumn<string>(
-      client,
-      "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'session_metrics'",
-    ),
-  );
+  const result = await client.query({
+    query:
+      "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'session_metrics'",
+    format: "JSONCompactEachRow",
+  });
+  const types = new Map(await result.json<[string, string]>() as [string, string][]);
+  const present = new Set(types.keys());
   const known = new Set([...SESSION_COLUMNS.map(({ name }) => name), SIGN_COLUMN.name]);
   const unknown = [...present].filter((name) => !known.has(name));
   if (unknown.length > 0) {
@@ -92,8 +93,22 @@ async function reconcileColumns(
       `session_metrics has the columns ${unknown.join(", ")}, which this program has not`,
     );
   }
+  for (const { name, clickhouse } of SESSION_COLUMNS) {
+    const found = types.get(name);
+    if (found === undefined || plainType(found) === plainType(clickhouse)) continue;
+    throw new SinkError(
+      `The column ${name} of session_metrics in ClickHouse at ${location} must be ${clickhouse}, and it is ${found}: ` +
+        `a column's type cannot be changed. Run the version that made it, or choose another CLICKHOUSE_DATABASE.`,
+      false,
+    );
+  }
   for (const statement of addMissingColumns(present)) await define(statement);
   await define(createSessionsView());
+}
+
+/** How a type is stored aside: an operator may have changed that. */
+function plainType(type: string): string {
+  return type.replace(/^LowCardinality\((.*)\)$/, "$1");
 }
 
 function newerProgram(location: string, found: string): SinkError {

@@ -71,7 +71,8 @@ export const INSERT_SETTINGS: RequestSettings = {
 /** The type in which ClickHouse reads a column of the Parquet file. */
 function parquetType({ kind, nullable }: SessionColumn): string {
   const type = scalarType(kind);
-  return nullable ? `Nullable(${type})` : type;
+  // An array cannot be null in ClickHouse, which reads one that is null or not there as an empty one.
+  return nullable && !kind.startsWith("list_") ? `Nullable(${type})` : type;
 }
 
 function scalarType(kind: ColumnKind): string {

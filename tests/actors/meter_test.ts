@@ -102,7 +102,7 @@ Deno.test("an epoch of ten seconds is grouped to a hundredth of a second", () =>
 
 Deno.test("the board shows each actor's newest report, when each was last heard, and the first new event", () => {
   let now = 100;
-  const board = new StatsBoard(2, () => now);
+  const board = new StatsBoard(2, false, () => now);
   assertEquals(board.stats.coordinator, null);
   assertEquals(board.stats.pulses.map(({ name }) => name), [
     "ingest",

@@ -154,19 +154,20 @@ function byScript(events: readonly Scripted[]): string[] {
 
 /** What a table holds after seals: rows are added, and replaced by revisions, which must follow one another. */
 class Table {
-  readonly rows = new Map<number, { ids: string; revision: number; epoch: number }>();
+  readonly rows = new Map<number, { ids: string; revision: number; epoch: number; count: number }>();
   revisions = 0;
   apply({ finished, revised, barrier, counts }: PartitionSeal): void {
     for (const { firstOffset, revision, sessionId, events } of finished) {
       assert(!this.rows.has(firstOffset), "a session is new once");
       const ids = `${sessionId}:${events.map(({ idHash }) => idHash).sort()}`;
-      this.rows.set(firstOffset, { ids, revision, epoch: barrier.epoch });
+      this.rows.set(firstOffset, { ids, revision, epoch: barrier.epoch, count: events.length });
     }
-    for (const { occurrence: { firstOffset, revision, sessionId, events }, replacesEpoch } of revised) {
+    for (const { occurrence, replacesEpoch, replacesEvents } of revised) {
+      const { firstOffset, revision, sessionId, events } = occurrence;
       const row = this.rows.get(firstOffset)!;
-      assertEquals([revision, replacesEpoch], [row.revision + 1, row.epoch]);
+      assertEquals([revision, replacesEpoch, replacesEvents], [row.revision + 1, row.epoch, row.count]);
       const ids = `${sessionId}:${events.map(({ idHash }) => idHash).sort()}`;
-      this.rows.set(firstOffset, { ids, revision, epoch: barrier.epoch });
+      this.rows.set(firstOffset, { ids, revision, epoch: barrier.epoch, count: events.length });
       this.revisions++;
     }
     if (barrier.revise) assertEquals(counts.pendingRevisions, 0);

@@ -24,11 +24,24 @@ async function refusal(args: string[], env: Record<string, string> = {}): Promis
 
 Deno.test("Help names every command, and every setting with its variable where it can be used", async () => {
   const main = (await run(["--help"])).printed.join("\n");
-  for (const command of ["dev", "produce", "run", "query", "schema", "verify", "config"]) {
+  for (const command of ["dev", "produce", "run", "query", "schema", "verify", "table", "config"]) {
     assertMatch(main, new RegExp(`^  ${command} `, "m"));
   }
   const help = await Promise.all(
-    ["dev", "produce", "run", "query", "verify", "config"].map((name) => run([name, "--help"])),
+    [
+      "dev",
+      "produce",
+      "run",
+      "query",
+      "verify",
+      "config",
+      "table history",
+      "table show",
+      "table changes",
+      "table optimize",
+      "table vacuum",
+    ]
+      .map((name) => run([...name.split(" "), "--help"])),
   );
   const text = help.map(({ printed }) => printed.join("\n")).join("\n");
   const secrets = Object.values<Setting>(SETTINGS).filter(({ secret }) => secret);

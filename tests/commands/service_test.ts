@@ -30,7 +30,14 @@ class ScriptedPipeline implements RunningPipeline {
   }
   onNotice(): void {}
   stats(): PipelineStats {
-    return { ingest: null, sessionActors: [], coordinator: null, firstNewEventMs: null, pulses: [] };
+    return {
+      ingest: null,
+      sessionActors: [],
+      coordinator: null,
+      upkeep: null,
+      firstNewEventMs: null,
+      pulses: [],
+    };
   }
   inspect(): Promise<Inspection> {
     return Promise.resolve({ sessions: [], silentShards: [] });
@@ -210,7 +217,7 @@ async function runQuery(path: string, flags: { json?: boolean; limit?: number },
   await query({
     name,
     config: resolveConfig({ flags: {}, env: { DATA_DIR: path } }).config,
-    settings: { json: flags.json ?? false, limit: flags.limit ?? null },
+    settings: { json: flags.json ?? false, limit: flags.limit ?? null, asOf: null },
     openQueryService: () => {
       local++;
       return Promise.resolve({ ...queries, [Symbol.asyncDispose]: () => Promise.resolve() });

@@ -258,3 +258,10 @@ Deno.test("categories come from events of every type, each once, by first appear
   ]);
   assertEquals([row.categories_visited, row.unique_categories_count], [["b", "a"], 2]);
 });
+
+Deno.test("a column of numbers or times that may be null may be so in ClickHouse too, and every other has a value there", () => {
+  for (const { name, kind, nullable, clickhouse } of SESSION_COLUMNS) {
+    const isNumber = kind !== "utf8" && kind !== "binary" && !kind.startsWith("list_");
+    assertEquals(clickhouse.startsWith("Nullable("), nullable && isNumber, name);
+  }
+});

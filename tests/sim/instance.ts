@@ -15,11 +15,12 @@ import type {
 } from "../../actors/protocol.ts";
 import { openSessions, SessionActor } from "../../actors/session_actor.ts";
 import type { Config } from "../../schema/config.ts";
-import { messageOf } from "../../schema/errors.ts";
+import { messageOf, SinkError } from "../../schema/errors.ts";
 import type { ActorStats } from "../../schema/pipeline_stats.ts";
 import { EPOCHS_IN_FLIGHT_MAX } from "../../schema/limits.ts";
 import { CheckpointStore } from "../../sinks/checkpoint_store.ts";
 import { openDeltaLake } from "../../sinks/lake/lake.ts";
+import { TableUpkeep } from "../../sinks/lake/upkeep.ts";
 import type { Warehouse } from "../../sinks/sink.ts";
 import { createWarehouse } from "../../sinks/warehouse/clickhouse_warehouse.ts";
 import { Random } from "../../sources/random.ts";
@@ -32,6 +33,9 @@ import type { Party, Scheduler } from "./scheduler.ts";
 import { SimSource } from "./sim_source.ts";
 import { type Bucket, RemoteStore } from "./stores.ts";
 import type { Topic } from "./topic.ts";
+
+/** A file's bytes name its rows, some ten of them. */
+const OPTIMIZE_BYTES = 150;
 
 /** What a process is started in. */
 export interface Surroundings {
@@ -48,6 +52,7 @@ export interface Surroundings {
   readonly batchRecords: number;
   readonly pollBatches: number;
   readonly rowsPerInsert: number;
+  readonly optimizeMs: number | null;
   /** The process that wrote the newest commit of a partition. */
   readonly newestWriter: (partition: number) => string | undefined;
   readonly trace: (line: () => string) => void;
@@ -119,6 +124,7 @@ export class Instance implements Party {
     this.#coordinator = this.#makeCoordinator(control.port2, seals);
     ingest.run().catch((error) => this.fail(error));
     this.#coordinator.run().then(() => this.#finish({ type: "finished" }), (error) => this.fail(error));
+    if (around.optimizeMs !== null) this.#optimize(around.optimizeMs).catch((error) => this.fail(error));
   }
 
   /** Asks for an orderly stop. */
@@ -171,6 +177,28 @@ export class Instance implements Party {
   #ports(plain = false): { port1: MessagePort; port2: MessagePort } {
     const { scheduler, ports } = this.around;
     return portPair({ ...ports, scheduler, random: this.#random, party: this }, plain);
+  }
+
+  /** As `upkeep.ts` does it, but for that no file is too young: late events meet packed files. */
+  async #optimize(intervalMs: number): Promise<void> {
+    const { network, bucket } = this.around;
+    const store = new RemoteStore(bucket, network, this, "lake");
+    const upkeep = new TableUpkeep({ store, now: () => this.#clock.now(), uuid: () => this.#random.uuid() });
+    while (this.alive) {
+      await this.#clock.sleep(intervalMs * (0.5 + this.#clock.random()));
+      if (!this.ready) continue;
+      try {
+        const patient = this.#clock.random() < 0.5;
+        const plan = { targetBytes: OPTIMIZE_BYTES, writtenBeforeMs: Infinity, date: null, patient };
+        const { versions, conflicts, abandoned } = await upkeep.optimize(plan);
+        this.#trace(() =>
+          `optimized in versions [${versions}], ${conflicts} conflicts, ${abandoned} given up`
+        );
+      } catch (error) {
+        if (!(error instanceof SinkError)) throw error;
+        this.#trace(() => `could not optimize: ${error.message}`);
+      }
+    }
   }
 
   /** As `workers/session.ts` does it. */

@@ -8,6 +8,7 @@ import { nullColumn } from "../../schema/take_rows.ts";
 import {
   type DeltaAction,
   parseActions as parseLines,
+  type RemoveFile,
   serializeActions,
 } from "../../sinks/lake/delta_actions.ts";
 
@@ -76,11 +77,22 @@ export function parseActions(bytes: Uint8Array, origin: string): DeltaAction[] {
 }
 
 /** Replaces `delta_checkpoint.ts`'s. */
-export function encodeCheckpoint(actions: readonly DeltaAction[]): Uint8Array {
-  return serializeActions(actions);
+export function encodeCheckpoint(
+  actions: readonly DeltaAction[],
+): { readonly bytes: Uint8Array; readonly liveRows: number } {
+  const live = actions.filter((action) => !("remove" in action));
+  const removes = actions.filter((action) => "remove" in action);
+  return { bytes: serializeActions([...live, ...removes]), liveRows: live.length };
 }
 
 /** Replaces `delta_checkpoint.ts`'s. */
-export function decodeCheckpoint(bytes: Uint8Array, origin: string): DeltaAction[] {
-  return parseActions(bytes, origin);
+export function decodeCheckpoint(bytes: Uint8Array, origin: string, liveRows?: number): DeltaAction[] {
+  return parseActions(bytes, origin).slice(0, liveRows);
+}
+
+/** Replaces `delta_checkpoint.ts`'s. */
+export function decodeTombstones(bytes: Uint8Array, origin: string, liveRows: number): RemoveFile[] {
+  return parseActions(bytes, origin).slice(liveRows).flatMap((action) =>
+    "remove" in action ? [action.remove] : []
+  );
 }

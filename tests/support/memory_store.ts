@@ -4,15 +4,22 @@ import type { ObjectInfo, ObjectStore } from "../../sinks/sink.ts";
 export class MemoryStore implements ObjectStore {
   readonly location = "memory";
   readonly objects = new Map<string, Uint8Array>();
+  /** When each object was written, by `now`. */
+  readonly times = new Map<string, number>();
+
+  /** @param now the store's clock, epoch milliseconds */
+  constructor(private readonly now: () => number = () => 0) {}
 
   put(key: string, bytes: Uint8Array): Promise<void> {
     this.objects.set(key, bytes.slice());
+    this.times.set(key, this.now());
     return Promise.resolve();
   }
 
   putIfAbsent(key: string, bytes: Uint8Array): Promise<"created" | "exists"> {
     if (this.objects.has(key)) return Promise.resolve("exists");
     this.objects.set(key, bytes.slice());
+    this.times.set(key, this.now());
     return Promise.resolve("created");
   }
 
@@ -23,7 +30,11 @@ export class MemoryStore implements ObjectStore {
   list(prefix: string, startAfter = ""): Promise<readonly ObjectInfo[]> {
     const keys = [...this.objects.keys()].filter((key) => key.startsWith(prefix) && key > startAfter).sort();
     return Promise.resolve(
-      keys.map((key) => ({ key, size: this.objects.get(key)!.length, modifiedAtMs: 0 })),
+      keys.map((key) => ({
+        key,
+        size: this.objects.get(key)!.length,
+        modifiedAtMs: this.times.get(key) ?? 0,
+      })),
     );
   }
 

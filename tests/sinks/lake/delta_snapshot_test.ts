@@ -2,7 +2,11 @@ import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { SinkError } from "../../../schema/errors.ts";
 import type { AddFile, DeltaAction, MetaData, Protocol } from "../../../sinks/lake/delta_actions.ts";
-import { decodeCheckpoint, encodeCheckpoint } from "../../../sinks/lake/delta_checkpoint.ts";
+import {
+  decodeCheckpoint,
+  decodeTombstones,
+  encodeCheckpoint,
+} from "../../../sinks/lake/delta_checkpoint.ts";
 import {
   assertWritable,
   checkpointActions,
@@ -145,7 +149,7 @@ Deno.test("a Delta checkpoint comes back with every action it was given", () => 
   fc.assert(
     fc.property(fc.array(fc.oneof(add, txn, remove), { maxLength: 12 }), (actions: DeltaAction[]) => {
       const all: DeltaAction[] = [{ protocol: PROTOCOL }, { metaData: METADATA }, ...actions];
-      const read = decodeCheckpoint(encodeCheckpoint(all), "test");
+      const read = decodeCheckpoint(encodeCheckpoint(all).bytes, "test");
       // The order of a checkpoint's actions means nothing.
       const byKind = (list: readonly DeltaAction[]) => Object.groupBy(list, kind);
       assertEquals({ ...byKind(read) }, { ...byKind(all) });
@@ -154,7 +158,33 @@ Deno.test("a Delta checkpoint comes back with every action it was given", () => 
   );
 });
 
+Deno.test("a start reads a Delta checkpoint without its tombstones, and they are there for who asks", () => {
+  for (const count of [0, 1, 20_000]) {
+    const removes = Array.from(
+      { length: count },
+      (_, i) => ({ path: `d=1/${i}.parquet`, deletionTimestamp: NOW + i }),
+    );
+    const live: DeltaAction[] = [{ protocol: PROTOCOL }, { metaData: METADATA }, {
+      add: file("d=1/live.parquet"),
+    }];
+    const all = [...live, ...removes.map((remove) => ({ remove: { ...remove, dataChange: false } }))];
+    const { bytes, liveRows } = encodeCheckpoint(all);
+    const read = decodeCheckpoint(bytes, "test", liveRows);
+    assertEquals(read.length, live.length);
+    const replay = new TableReplay();
+    replay.applyCheckpoint(10, read, () => decodeTombstones(bytes, "test", liveRows));
+    replay.apply(11, [{ add: file("d=1/0.parquet") }, {
+      remove: { path: "d=1/live.parquet", dataChange: true },
+    }]);
+    const { tombstones } = replay.snapshot();
+    assertEquals(tombstones.size, Math.max(0, count - 1) + 1);
+    assertEquals(tombstones.has("d=1/0.parquet"), false, "it is back in the table");
+    replay.expire(NOW + 7 * DAY_MS + 5_000);
+    assertEquals(replay.snapshot().tombstones.size, Math.max(0, count - 5_001));
+  }
+});
+
 Deno.test("a Delta checkpoint without metaData is refused", () => {
-  const bytes = encodeCheckpoint([{ protocol: PROTOCOL }, { add: file("a") }]);
+  const { bytes } = encodeCheckpoint([{ protocol: PROTOCOL }, { add: file("a") }]);
   assertThrows(() => decodeCheckpoint(bytes, "10.checkpoint.parquet"), SinkError, "no metaData");
 });

@@ -25,13 +25,17 @@ export function folderStore(root: string): ObjectStore {
   return new FolderStore({ root, uuid: () => crypto.randomUUID() });
 }
 
-/** A lake whose clock stands still; warnings are collected where the caller gives a list. */
-export function lakeOn(store: ObjectStore, warnings: string[] = []): DeltaLake {
+/** A lake whose clock stands still unless one is given; warnings are collected where the caller gives a list. */
+export function lakeOn(
+  store: ObjectStore,
+  warnings: string[] = [],
+  now: () => number = () => NOW,
+): DeltaLake {
   return openDeltaLake({
     store,
     pipeline: "web",
     topic: "web_clicks",
-    now: () => NOW,
+    now,
     uuid: () => crypto.randomUUID(),
     onWarning: (sentence) => warnings.push(sentence),
   });
@@ -59,9 +63,11 @@ export interface TestSession extends Partial<Omit<AcceptedEvent, "eventId" | "ti
   readonly partition: number;
   readonly firstOffset: number;
   readonly start?: number;
+  /** Two by default. */
+  readonly events?: number;
 }
 
-/** Sessions of two events, a minute apart, in the order given. */
+/** Sessions whose events are a minute apart, in the order given. */
 export function sessionRows(sessions: readonly TestSession[], batchId = 1): ColumnBatch {
   const builder = new ColumnBatchBuilder(SESSION_KINDS);
   for (const session of sessions) builder.push(cellsOf(session, batchId, 0));
@@ -72,20 +78,22 @@ export function sessionRows(sessions: readonly TestSession[], batchId = 1): Colu
 export interface TestRevision extends TestSession {
   readonly revision: number;
   readonly replaces: number;
+  /** The events of that row; a test's sessions have two. */
+  readonly replacesEvents?: number;
 }
 
 /** Rows that replace those of the same sessions. */
 export function revisionRows(revisions: readonly TestRevision[], batchId: number): ColumnBatch {
   const builder = new ColumnBatchBuilder(REVISION_KINDS);
-  for (const { revision, replaces, ...session } of revisions) {
-    builder.push([...cellsOf(session, batchId, revision), replaces]);
+  for (const { revision, replaces, replacesEvents = 2, ...session } of revisions) {
+    builder.push([...cellsOf(session, batchId, revision), replaces, replacesEvents]);
   }
   return builder.finish();
 }
 
 function cellsOf(session: TestSession, batchId: number, revision: number): Cell[] {
-  const { partition, firstOffset, start = NOW, ...fields } = session;
-  const events = [0, 1].map((i): AcceptedEvent => ({
+  const { partition, firstOffset, start = NOW, events: count = 2, ...fields } = session;
+  const events = Array.from({ length: count }, (_, i): AcceptedEvent => ({
     ...PLAIN,
     sessionId: `s-${partition}-${firstOffset}`,
     ...fields,

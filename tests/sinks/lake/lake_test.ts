@@ -306,10 +306,10 @@ Deno.test("a table with another schema or a newer protocol is refused, and nothi
       new TextEncoder().encode(`${JSON.stringify(action)}\n`),
     );
   const { metaData } = (await commitText(store, 0))[2] as { metaData: { schemaString: string } };
-  const schemaString = metaData.schemaString.replace('"brand"', '"trademark"');
+  const schemaString = metaData.schemaString.replace('"user_id"', '"reader"');
   await put(1, { metaData: { ...metaData, schemaString } });
-  await assertRejects(() => running.commit(nthCommit(1)), SinkError, "has no column 'brand'");
-  await assertRejects(() => lakeOn(store).open(), SinkError, "has no column 'brand'");
+  await assertRejects(() => running.commit(nthCommit(1)), SinkError, "has no column 'user_id'");
+  await assertRejects(() => lakeOn(store).open(), SinkError, "has no column 'user_id'");
   await put(2, { metaData });
   assertEquals(await running.commit(nthCommit(1)), { status: "committed", version: 3, conflicts: 1 });
   await put(4, { protocol: { minReaderVersion: 1, minWriterVersion: 7, writerFeatures: ["rowTracking"] } });

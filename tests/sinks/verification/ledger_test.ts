@@ -37,11 +37,11 @@ const SECOND = epoch(2, { from: 15, to: 20 }, {
 const END = [{ partition: 0, nextOffset: 20, barrierNumber: 2 }];
 
 function differences(epochs: readonly CommittedEpoch[], positions = END, events = 12): number {
-  return checkLedger(epochs, positions, new Map([[0, events]])).differences.length;
+  return checkLedger(epochs, positions, new Map([[0, events]]), new Map(), false).differences.length;
 }
 
 Deno.test("a chain of barriers whose ledgers balance and whose txns agree has no difference; gaps in offsets are legal", () => {
-  const found = checkLedger([FIRST, SECOND], END, new Map([[0, 12]]));
+  const found = checkLedger([FIRST, SECOND], END, new Map([[0, 12]]), new Map(), false);
   assertEquals(found.differences, []);
   assertEquals(found.partitions.map(({ from, to, barriers }) => [from, to, barriers]), [[5, 20, 2]]);
 });
@@ -56,4 +56,14 @@ Deno.test("each way in which the books can be wrong is found", () => {
   assertEquals(differences([FIRST, second({}, { consumed: 16, held: 2 })]), 1); // more than there are offsets
   assertEquals(differences([FIRST, SECOND], [{ ...END[0]!, nextOffset: 21 }]), 1);
   assertEquals(differences([FIRST, SECOND], END, 11), 1);
+});
+
+Deno.test("events whose rows a restore took away are accounted for, and no others", () => {
+  const after = (rows: number, retired: number) =>
+    checkLedger([FIRST, SECOND], END, new Map([[0, rows]]), new Map([[0, retired]]), false);
+  assertEquals(after(7, 5).differences, []);
+  assertEquals(after(7, 5).partitions[0]!.retired, 5);
+  assertEquals(after(7, 4).differences, [
+    "partition 0: the rows hold 7 events, a restore took 4 away, the ledger 12",
+  ]);
 });

@@ -95,6 +95,23 @@ Deno.test("a session column that the table lacks is added in its place, and one 
     await access.client.close();
   }));
 
+Deno.test("a session column of another type is refused, one that is stored differently is not", () =>
+  withChdb(async (host) => {
+    const access = host.access();
+    await migrate(access.client, access.location);
+    const alter = (type: string) =>
+      access.client.command({ query: `ALTER TABLE session_metrics MODIFY COLUMN city ${type}` });
+    await alter("LowCardinality(String)");
+    await migrate(access.client, access.location);
+    await alter("FixedString(9)");
+    await assertRejects(
+      () => migrate(access.client, access.location),
+      SinkError,
+      "The column city of session_metrics",
+    );
+    await access.client.close();
+  }));
+
 Deno.test("the schema that is printed can be executed as it is", () =>
   withChdb(async (host) => {
     const access = host.access();

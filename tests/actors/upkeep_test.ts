@@ -1,0 +1,108 @@
+import { assert, assertEquals } from "@std/assert";
+import { Upkeep } from "../../actors/upkeep.ts";
+import { SinkError } from "../../schema/errors.ts";
+import { NOTHING_OPTIMIZED } from "../../sinks/lake/optimize_report.ts";
+import type { PlanOptions } from "../../sinks/lake/optimize_plan.ts";
+import { startPipeline } from "../../actors/supervisor.ts";
+import { systemClock } from "../../actors/clock.ts";
+import { withTempDir } from "../support/command_context.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { configOf } from "../support/pipeline_run.ts";
+
+const MINUTE_MS = 60_000;
+
+function upkeepWorld(env: Record<string, string> = {}) {
+  const clock = new FakeClock();
+  const did: string[] = [];
+  const notices: string[] = [];
+  const plans: PlanOptions[] = [];
+  const fail = { next: false };
+  const table = {
+    optimize(plan: PlanOptions) {
+      did.push("optimize");
+      plans.push(plan);
+      if (fail.next) return Promise.reject(new SinkError("The store is away.", true));
+      return Promise.resolve({ ...NOTHING_OPTIMIZED, filesRemoved: 5, filesAdded: 1, conflicts: 2 });
+    },
+    vacuum() {
+      did.push("vacuum");
+      return Promise.resolve({ files: ["a", "b"], bytes: 70 });
+    },
+    cleanLog() {
+      did.push("clean");
+      return Promise.resolve({ filesDeleted: 9, oldestVersion: 10 });
+    },
+  };
+  const upkeep = new Upkeep({
+    config: configOf(env),
+    clock,
+    openUpkeep: () => Promise.resolve(table),
+    followed: () => Promise.resolve(new Set()),
+    notice: (level, text) => notices.push(`${level}: ${text}`),
+  });
+  return { clock, did, notices, plans, fail, upkeep };
+}
+
+Deno.test("it packs, vacuums and cleans by its intervals, and counts what came of it", async () => {
+  const { clock, did, upkeep } = upkeepWorld();
+  const stop = new AbortController();
+  const running = upkeep.run(stop.signal);
+  for (let step = 0; step < 300; step++) await clock.advance(10 * MINUTE_MS);
+  stop.abort();
+  await running;
+  const times = (what: string) => did.filter((one) => one === what).length;
+  assertEquals([times("optimize"), times("vacuum"), times("clean")], [300, 2, 8]);
+  const { optimizeRuns, filesRemoved, conflicts, filesVacuumed, bytesVacuumed, logFilesDeleted } =
+    upkeep.stats;
+  assertEquals([optimizeRuns, filesRemoved, conflicts], [1, 5, 2].map((n) => n * times("optimize")));
+  assertEquals([filesVacuumed, bytesVacuumed], [2, 70].map((n) => n * times("vacuum")));
+  assertEquals(logFilesDeleted, 9 * times("clean"));
+});
+
+Deno.test("an interval of 0 is never, and the files that may be revised are left alone", async () => {
+  const { clock, did, plans, upkeep } = upkeepWorld({ VACUUM_INTERVAL: "0", OPTIMIZE_TARGET_SIZE: "5MiB" });
+  const stop = new AbortController();
+  const running = upkeep.run(stop.signal);
+  await clock.advance(20 * MINUTE_MS);
+  stop.abort();
+  await running;
+  assertEquals(did.includes("vacuum"), false);
+  const [{ targetBytes, writtenBeforeMs, patient }] = plans as [PlanOptions];
+  assertEquals([targetBytes, patient], [5 * 1024 * 1024, true]);
+  // Lateness 2 min, delay 1 min, two intervals of revisions, and a minute.
+  assert(plans.every((plan) => plan.writtenBeforeMs <= clock.now() - 6 * MINUTE_MS), `${writtenBeforeMs}`);
+});
+
+Deno.test("what fails is told, and tried again the next time", async () => {
+  const { clock, did, notices, fail, upkeep } = upkeepWorld({ VACUUM_INTERVAL: "0" });
+  const stop = new AbortController();
+  const running = upkeep.run(stop.signal);
+  fail.next = true;
+  await clock.advance(16 * MINUTE_MS);
+  fail.next = false;
+  await clock.advance(16 * MINUTE_MS);
+  stop.abort();
+  await running;
+  assert(did.length >= 2);
+  const told =
+    "warning: Packing the Delta table's small files failed and is tried again later: The store is away.";
+  assertEquals(notices[0], told);
+  assertEquals(upkeep.stats.failures, notices.length);
+});
+
+Deno.test("a pipeline that runs has an upkeep actor of its own, unless it has nothing to do", () =>
+  withTempDir(async (dir) => {
+    for (
+      const [env, has] of [[{ OPTIMIZE_INTERVAL: "50ms" }, true], [{
+        OPTIMIZE_INTERVAL: "0",
+        VACUUM_INTERVAL: "0",
+      }, false]] as const
+    ) {
+      const config = configOf({ DATA_DIR: `${dir}/data`, EPOCH_INTERVAL: "100ms", ...env });
+      const pipeline = await startPipeline({ config, untilEnd: false, closeOpen: false });
+      assertEquals(pipeline.stats().pulses.some(({ name }) => name === "upkeep"), has);
+      while (has && (pipeline.stats().upkeep?.optimizeRuns ?? 0) === 0) await systemClock.sleep(20);
+      pipeline.drain();
+      await pipeline.finished;
+    }
+  }));
