@@ -5,12 +5,11 @@
  */
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
-import { SEMANTICS_VERSION } from "../schema/epoch.ts";
 import { assertNever, invariant } from "../schema/errors.ts";
 import { type CoordinatorStats, type Sink, SINKS, type Stage } from "../schema/pipeline_stats.ts";
 import type { CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { Lake, LakeState, StagedFile, Warehouse } from "../sinks/sink.ts";
-import type { PartitionRange, Producer } from "../sources/source.ts";
+import type { PartitionRange } from "../sources/source.ts";
 import type { Clock } from "./clock.ts";
 import {
   committedCounts,
@@ -21,7 +20,7 @@ import {
   epochRows,
   fencedNotice,
 } from "./commit.ts";
-import { feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
+import { type DeadLetterTopic, feedDeadLetters, refeedDeadLetters } from "./dead_letter_feed.ts";
 import { groupClosingTimes } from "./end_to_end.ts";
 import { transition } from "./epoch.ts";
 import { watermarksOf } from "./epoch_books.ts";
@@ -35,7 +34,7 @@ import {
 import { EpochReporter } from "./epoch_reporter.ts";
 import { EpochTicker } from "./epoch_ticker.ts";
 import { Follower } from "./follower.ts";
-import { LogPlaces, type PlacedSnapshot } from "./log_places.ts";
+import { checkpointHeader, LogPlaces, type PlacedSnapshot } from "./log_places.ts";
 import type { Channel } from "./mailbox.ts";
 import { Meter } from "./meter.ts";
 import type {
@@ -62,9 +61,11 @@ export interface CoordinatorDeps {
   readonly mode: RunMode;
   readonly clock: Clock;
   readonly lake: Lake;
+  /** Makes sure that the lake's store keeps what its commits rest on. */
+  readonly prepareLake: () => Promise<void>;
   readonly warehouse: Warehouse;
   readonly checkpoints: CheckpointStore;
-  readonly deadLetterTopic: Producer;
+  readonly deadLetterTopic: DeadLetterTopic;
   readonly ingest: Channel<IngestCommand, IngestReport>;
   readonly shards: readonly Channel<never, ShardReport>[];
   readonly report: (report: ActorReport) => void;
@@ -114,9 +115,9 @@ export class Coordinator {
 
   /** Starts from the log, runs until a drain or the end of a bounded run, and returns what was done. */
   async run(): Promise<PipelineSummary> {
-    const { lake, warehouse, config, mode, shards } = this.deps;
+    const { lake, warehouse, config, mode, shards, prepareLake, deadLetterTopic } = this.deps;
     this.#listen();
-    const [state] = await Promise.all([lake.open(), warehouse.open()]);
+    const [state] = await Promise.all([prepareLake().then(() => lake.open()), warehouse.open()]);
     this.#deltaVersion = state.version;
     await this.#follow(state);
     const { lastEpoch } = state;
@@ -129,6 +130,7 @@ export class Coordinator {
     this.#epochs = epochs;
     this.#early.splice(0).forEach((event) => this.#apply(event));
     await Promise.race([this.#restored.promise, this.#ended.promise]);
+    await deadLetterTopic.open();
     this.#ready = true;
     this.deps.report({ type: "ready" });
     if (mode.verifyReplay) {
@@ -348,21 +350,12 @@ export class Coordinator {
   }
 
   async #checkpoint(snapshots: readonly PlacedSnapshot[]): Promise<void> {
-    const { pipeline, topic } = this.deps.config;
-    for (const { barrier, ledger, latestEventTime, occurrences, deltaVersion } of snapshots) {
-      const header = {
-        semanticsVersion: SEMANTICS_VERSION,
-        pipeline,
-        topic,
-        barrier,
-        ledger,
-        latestEventTime,
-        deltaVersion,
-      };
+    for (const snapshot of snapshots) {
+      const header = checkpointHeader(snapshot, this.deps.config);
       await this.#retry(
         "checkpoint",
-        `The checkpoint of partition ${barrier.partition}`,
-        () => this.deps.checkpoints.write(header, occurrences),
+        `The checkpoint of partition ${snapshot.barrier.partition}`,
+        () => this.deps.checkpoints.write(header, snapshot.occurrences),
       );
     }
   }

@@ -1,5 +1,7 @@
 /** Where in the Delta log a partition's newest barrier is: what its checkpoint says of itself. */
-import type { PartitionBarrier } from "../schema/epoch.ts";
+import type { Config } from "../schema/config.ts";
+import { type PartitionBarrier, SEMANTICS_VERSION } from "../schema/epoch.ts";
+import type { CheckpointHeader } from "../sinks/checkpoint_store.ts";
 import type { Snapshot } from "./epoch_state.ts";
 
 /** A snapshot with a version that holds its barrier, and no later one of its partition. */
@@ -27,4 +29,20 @@ export class LogPlaces {
       return place?.number === snapshot.barrier.number ? [{ ...snapshot, deltaVersion: place.version }] : [];
     });
   }
+}
+
+/** What a checkpoint says of itself. */
+export function checkpointHeader(
+  { barrier, ledger, latestEventTime, deltaVersion }: PlacedSnapshot,
+  { pipeline, topic }: Pick<Config, "pipeline" | "topic">,
+): CheckpointHeader {
+  return {
+    semanticsVersion: SEMANTICS_VERSION,
+    pipeline,
+    topic,
+    barrier,
+    ledger,
+    latestEventTime,
+    deltaVersion,
+  };
 }

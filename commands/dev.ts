@@ -6,9 +6,8 @@ import { openProducer } from "../sources/open.ts";
 import { produce } from "../sources/produce.ts";
 import { SimulatedFeed } from "../sources/simulated_feed.ts";
 import type { CommandContext } from "./context.ts";
-import { createExplorer } from "./open_explorer.ts";
-import { createQueryService } from "./open_query_service.ts";
 import { liveSimulator, randomSeed } from "./produce.ts";
+import { runningViews } from "./running_views.ts";
 import { runService } from "./service.ts";
 
 /**
@@ -43,7 +42,6 @@ export async function dev(
       }
     },
     startPipeline,
-    createQueryService: (pipeline) => createQueryService(config, pipeline.warehouse),
-    createExplorer: (pipeline) => createExplorer(config, pipeline.warehouse),
+    ...runningViews(config),
   }, context);
 }

@@ -6,8 +6,7 @@ import type { SettingValues } from "../schema/setting.ts";
 import type { RUN_SETTINGS } from "../schema/settings.ts";
 import { eventLogLocation } from "../sources/open.ts";
 import type { CommandContext } from "./context.ts";
-import { createExplorer } from "./open_explorer.ts";
-import { createQueryService } from "./open_query_service.ts";
+import { runningViews } from "./running_views.ts";
 import { runService } from "./service.ts";
 
 /**
@@ -32,7 +31,6 @@ export async function run(
     mode,
     source: eventLogLocation(config),
     startPipeline,
-    createQueryService: (pipeline) => createQueryService(config, pipeline.warehouse),
-    createExplorer: (pipeline) => createExplorer(config, pipeline.warehouse),
+    ...runningViews(config),
   }, context);
 }

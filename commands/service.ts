@@ -37,8 +37,8 @@ export interface ServiceOptions<P extends RunningPipeline> {
   /** Feeds the pipeline while it runs, until `stop` aborts. */
   readonly feed?: (stop: AbortSignal) => Promise<void>;
   readonly startPipeline: (options: RunMode & { readonly config: Config }) => Promise<P>;
-  readonly createQueryService: (pipeline: P) => QueryService;
-  readonly createExplorer: (pipeline: P) => Explorer;
+  readonly createQueryService: (pipeline: P) => Promise<QueryService>;
+  readonly createExplorer: (pipeline: P) => Promise<Explorer>;
 }
 
 /**
@@ -74,17 +74,17 @@ export async function runService<P extends RunningPipeline>(
     await dataDir.announce({ pid: context.pid, url: server.url });
     const pipeline = await options.startPipeline({ config, ...options.mode });
     running = pipeline;
-    queryService = options.createQueryService(pipeline);
     const logger = getLogger(["sessionary", "pipeline"]);
     pipeline.onNotice(({ level, text }) => {
       logger[level]("{text}", { text });
       page.note(level, text);
     });
-    shown = page.show(pipeline, options.createExplorer(pipeline), showing.signal);
     pipeline.onEpoch(epochPrinter(options.resolved, context));
     if (config.logFormat === "text") {
       context.print(`${firstScreen(options.source, options.resolved, server)}\n\n${epochHeader()}`);
     }
+    queryService = await options.createQueryService(pipeline);
+    shown = page.show(pipeline, await options.createExplorer(pipeline), showing.signal);
     const summary = await untilStopped(pipeline, options.feed, context);
     context.print(config.logFormat === "json" ? JSON.stringify(summary) : formatSummary(summary));
   } finally {

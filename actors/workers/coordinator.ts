@@ -7,6 +7,7 @@ import { pingClickHouse } from "../../sinks/warehouse/database.ts";
 import { openAccess } from "../../sinks/warehouse/open.ts";
 import { systemClock } from "../clock.ts";
 import { Coordinator } from "../coordinator.ts";
+import { DeadLetterTopic } from "../dead_letter_feed.ts";
 import { channel, runActor } from "../mailbox.ts";
 import type {
   CoordinatorCommand,
@@ -20,17 +21,16 @@ runActor<CoordinatorStart, CoordinatorCommand>(async (start, { report, commands 
   const { config, mode, shards, ingest, warehouse } = start;
   const notice = (text: string) => report({ type: "notice", level: "warning", text });
   const { lake, checkpoints, prepare, ping } = await openLake(config, { now: systemClock.now, notice });
-  // At once: after a kill, all that the start asks the services for is time in which nothing is read.
-  const [deadLetterTopic] = await Promise.all([openDeadLetterTopic(config, systemClock, notice), prepare()]);
   const access = openAccess(config, warehouse);
   const coordinator = new Coordinator({
     config,
     mode,
     clock: systemClock,
     lake,
+    prepareLake: prepare,
     checkpoints,
     warehouse: createWarehouse({ access }),
-    deadLetterTopic,
+    deadLetterTopic: new DeadLetterTopic(() => openDeadLetterTopic(config, systemClock, notice)),
     ingest: channel<IngestCommand, IngestReport>(ingest),
     shards: shards.map((port) => channel<never, ShardReport>(port)),
     report,

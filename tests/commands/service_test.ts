@@ -88,8 +88,8 @@ function serviceOptions(path: string, pipeline: ScriptedPipeline, env: Record<st
       started.resolve();
       return Promise.resolve(pipeline);
     },
-    createQueryService: () => queries,
-    createExplorer: () => explorer,
+    createQueryService: () => Promise.resolve(queries),
+    createExplorer: () => Promise.resolve(explorer),
   };
   return { options, started: started.promise };
 }

@@ -1,14 +1,17 @@
 /**
  * A table with everything that can happen to it (revisions, OPTIMIZE, restores, columns of a later version), as others read
- * it: delta-rs finds the rows of every version that our own reader finds, and ClickHouse holds those of the newest.
+ * it: delta-rs and ClickHouse's Delta reader find the rows of every version that our own reader finds, and
+ * `session_metrics` holds those of the newest.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { systemClock } from "../../actors/clock.ts";
+import { startEmbeddedWarehouse } from "../../actors/supervisor.ts";
 import { runCommandLine } from "../../commands/command_line.ts";
 import { cellAt } from "../../schema/column_batch.ts";
-import type { Config } from "../../schema/config.ts";
+import { type Config, dataPaths } from "../../schema/config.ts";
 import { openLake } from "../../sinks/lake/open.ts";
 import { TABLE_COLUMNS } from "../../sinks/lake/session_files.ts";
+import { openAccess } from "../../sinks/warehouse/open.ts";
 import { SimulatedFeed } from "../../sources/simulated_feed.ts";
 import { Simulator, virtualTimeline } from "../../sources/simulator.ts";
 import { recordingContext, withTempDir } from "../support/command_context.ts";
@@ -47,6 +50,35 @@ async function ourRows(config: Config, version: number): Promise<Row[]> {
     { length: rows },
     (_, row) => Object.fromEntries(TABLE_COLUMNS.map(({ name }, i) => [name, cellAt(columns[i]!, row)])),
   );
+}
+
+const COMPARED = ["source_partition", "first_offset", "session_id", "brand", "total_events", "revision"];
+
+/** Rows at each version as ClickHouse's own Delta reader finds them, the columns that are compared. */
+async function clickhouseRows(config: Config, newest: number): Promise<string[][]> {
+  const before = Deno.cwd();
+  // Its local reader takes tables below the working directory only.
+  Deno.chdir(config.dataDir);
+  const embedded = await startEmbeddedWarehouse(dataPaths(config.dataDir).warehouse);
+  const { client } = openAccess(config, embedded.connect());
+  try {
+    const tables: string[][] = [];
+    for (let version = 0; version <= newest; version++) {
+      const result = await client.query({
+        query: `SELECT ${COMPARED.join(", ")} FROM deltaLakeLocal('${await Deno.realPath(
+          config.dataDir,
+        )}/lake/sessions')
+         SETTINGS delta_lake_snapshot_version = ${version}, output_format_json_quote_64bit_integers = 0`,
+        format: "JSONCompactEachRow",
+      });
+      tables.push((await result.json() as unknown[]).map((row) => JSON.stringify(row)).sort());
+    }
+    return tables;
+  } finally {
+    await client.close();
+    await embedded.close();
+    Deno.chdir(before);
+  }
 }
 
 async function linesOf(file: string): Promise<Row[]> {
@@ -97,7 +129,12 @@ Deno.test("delta-rs reads every version of a table that was restored, packed and
     assertEquals([of("RESTORE").length, of("ADD COLUMNS").length], [2, 1]);
     assert(of("OPTIMIZE").length > 0);
     const [added] = of("ADD COLUMNS");
+    const byClickHouse = await clickhouseRows(config, newest);
     for (let version = 0; version <= newest; version++) {
+      const compared = (await ourRows(config, version)).map((row) =>
+        JSON.stringify(COMPARED.map((name) => row[name]))
+      );
+      assertEquals(byClickHouse[version], compared.sort(), `version ${version}, by ClickHouse`);
       const read = await linesOf(`${dir}/out/delta-rs-${version}.jsonl`);
       assertEquals(read.length, (await ourRows(config, version)).length, `rows of version ${version}`);
       assertEquals(texts(read), texts(await ourRows(config, version)), `version ${version}`);

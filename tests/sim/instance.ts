@@ -1,6 +1,7 @@
 /** One process: the real actors, joined as `supervisor.ts` and the workers' entry files join them. */
 import type { Clock } from "../../actors/clock.ts";
 import { Coordinator } from "../../actors/coordinator.ts";
+import { DeadLetterTopic } from "../../actors/dead_letter_feed.ts";
 import { Ingest } from "../../actors/ingest.ts";
 import { batchBytes, channel, Mailbox } from "../../actors/mailbox.ts";
 import type {
@@ -232,6 +233,7 @@ export class Instance implements Party {
         uuid: () => this.#random.uuid(),
         onWarning: notice,
       }),
+      prepareLake: () => Promise.resolve(),
       warehouse: this.#makeWarehouse(),
       checkpoints: new CheckpointStore({
         store: new RemoteStore(bucket, network, this, "checkpoints"),
@@ -239,7 +241,7 @@ export class Instance implements Party {
         topic,
         notice,
       }),
-      deadLetterTopic: this.#makeDeadLetterTopic(),
+      deadLetterTopic: new DeadLetterTopic(() => Promise.resolve(this.#makeDeadLetterTopic())),
       ingest: {
         ...toIngest,
         send: (command) => {

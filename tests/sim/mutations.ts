@@ -299,6 +299,31 @@ export const MUTATIONS: readonly Mutation[] = [
     }],
   },
   {
+    name: "what a restore takes away is not on record",
+    edits: [{
+      file: "sinks/lake/restore.ts",
+      find: "...retiringTxns(snapshot, owner, went, timestampMs).map((txn) => ({ txn })),",
+      replace: "",
+    }],
+  },
+  {
+    name: "a row that comes back by a revision stays on record as taken away",
+    edits: [{
+      file: "sinks/lake/copy_on_write.ts",
+      find: "recovered: recoveredEvents(this.#wanted, rewritten),",
+      replace: "recovered: new Map<number, number>(),",
+    }],
+  },
+  {
+    name: "a restore leaves in the table what others committed meanwhile",
+    edits: [{
+      file: "sinks/lake/restore.ts",
+      find: "const gone = [...snapshot.files].filter(",
+      replace:
+        "const gone = (this as unknown as { gone: [string, AddFile][] }).gone ??= [...snapshot.files].filter(",
+    }],
+  },
+  {
     name: "what a fenced partition had in an epoch is committed with the rest",
     edits: [{
       file: "actors/commit.ts",

@@ -8,6 +8,7 @@ import type { Instance } from "./instance.ts";
 import type { Service } from "./network.ts";
 import { expectSeals } from "./oracle.ts";
 import { configOf } from "./plan.ts";
+import { Restorer } from "./restorer.ts";
 import { isOrdinary, lackingVersions, type World } from "./simulation.ts";
 import { T0 } from "./time.ts";
 import { Workload } from "./workload.ts";
@@ -40,6 +41,7 @@ export class Operator {
   readonly #workloads = new Map<number, Workload>();
   readonly #failures: string[] = [];
   #fuse: Fuse | null = null;
+  #restorers = 0;
   #producing = true;
   /** How many processes there shall be, and how many are being started. */
   #wanted: number;
@@ -120,6 +122,7 @@ export class Operator {
     }
     if (plan.damage) some(8, 1.1, () => this.#damage());
     if (plan.retention) some(6, 1.1, () => this.#retain());
+    if (plan.restores > 0) some(plan.restores, 1.1, () => this.#restore());
   }
 
   #burst(): void {
@@ -212,6 +215,14 @@ export class Operator {
       trace(() => `retention trims partition ${partition} to ${link.barrier.to}`);
       topic.trim(partition, link.barrier.to);
     });
+  }
+
+  /** What is thrown and is not an unanswered request is the run's end. */
+  #restore(): void {
+    if (this.world.bucket.list("sessions/_delta_log/").length === 0) return;
+    const restorer = new Restorer(this.world, this.random, `r${++this.#restorers}`);
+    this.world.trace(() => `${restorer.name} restores`);
+    restorer.run().catch((error) => this.#failures.push(`A restore failed: ${messageOf(error)}`));
   }
 
   #startProcess(): Instance {

@@ -44,6 +44,8 @@ export interface Plan {
   /** Whether checkpoints are damaged or lost, or retention removes what no restart needs. */
   readonly damage: boolean;
   readonly retention: boolean;
+  /** Times that the table is restored to an old version. */
+  readonly restores: number;
   /** The share of inserts during which the server dies. */
   readonly torn: number;
   /** Whether settings change from one process to the next. */
@@ -64,6 +66,8 @@ export function planOf(seed: number): Plan {
     SERVICES.map((service) => [service, faultsOf(service, random, stormy && chance(0.5), producedMs)]),
   ) as Record<Service, ServiceFaults>;
   const damage = chance(0.25);
+  // Of their own, so that the other numbers of a seed stay what they were.
+  const ofRestores = new Random(seed + 4);
   return {
     seed,
     starts: Array.from({ length: partitions }, () => chance(0.2) ? random.below(50) : 0),
@@ -100,6 +104,7 @@ export function planOf(seed: number): Plan {
     clockJumpMs: chance(0.3) ? random.below(20_000) : 0,
     damage,
     retention: !damage && chance(0.3),
+    restores: ofRestores.float() < 0.3 ? 1 + ofRestores.below(3) : 0,
     torn: chance(0.3) ? 0.2 : 0,
     settingsChange: chance(0.2),
     ending: random.pick(ENDINGS),

@@ -1,6 +1,7 @@
 /** A run: a seed's plan, carried out in virtual time, and judged. */
 import type { EpochRecord, PartitionRecord, SessionSemantics } from "../../schema/epoch.ts";
 import { SinkError, SourceError } from "../../schema/errors.ts";
+import type { CommitInfo } from "../../sinks/lake/delta_actions.ts";
 import { Random } from "../../sources/random.ts";
 import { ClickHouse } from "./clickhouse.ts";
 import { type End, Instance, type Surroundings } from "./instance.ts";
@@ -32,6 +33,8 @@ export interface World {
   readonly deadLetterIds: Set<string>;
   /** The barriers in the log, by partition, in the order of the commits. */
   readonly chains: Map<number, ChainLink[]>;
+  /** The versions that restored another one, and which. */
+  readonly restores: Map<number, number>;
   readonly trace: (line: () => string) => void;
 }
 
@@ -96,9 +99,12 @@ function worldOf(plan: Plan, trace: World["trace"]): World {
   plan.starts.forEach((start) => topic.add(start));
   const bucket = new Bucket();
   const chains = new Map<number, ChainLink[]>();
+  const restores = new Map<number, number>();
   bucket.onPut = (key, bytes, writer) => {
     const version = COMMIT.exec(key)?.[1];
     if (version === undefined) return;
+    const restored = restoredIn(bytes);
+    if (restored !== null) restores.set(Number(version), restored);
     const record = recordIn(bytes);
     if (record === null) return;
     trace(() => `version ${Number(version)} holds epoch ${record.epoch} of ${writer}: ${filesIn(bytes)}`);
@@ -109,15 +115,36 @@ function worldOf(plan: Plan, trace: World["trace"]): World {
     }
   };
   const clickhouse = new ClickHouse();
-  return { plan, scheduler, network, topic, bucket, clickhouse, deadLetterIds: new Set(), chains, trace };
+  return {
+    plan,
+    scheduler,
+    network,
+    topic,
+    bucket,
+    clickhouse,
+    deadLetterIds: new Set(),
+    chains,
+    restores,
+    trace,
+  };
 }
 
 /** What Sessionary wrote into a commit. */
 export function recordIn(commit: Uint8Array): EpochRecord | null {
+  return infoIn(commit).sessionary ?? null;
+}
+
+/** The version that a commit restores. */
+function restoredIn(commit: Uint8Array): number | null {
+  const { operation, operationParameters } = infoIn(commit);
+  return operation === "RESTORE" ? Number(operationParameters?.version) : null;
+}
+
+function infoIn(commit: Uint8Array): CommitInfo {
   for (const line of new TextDecoder().decode(commit).split("\n")) {
-    if (line.startsWith('{"commitInfo"')) return JSON.parse(line).commitInfo.sessionary ?? null;
+    if (line.startsWith('{"commitInfo"')) return JSON.parse(line).commitInfo;
   }
-  return null;
+  return {};
 }
 
 /** The versions that ClickHouse lacks; one of OPTIMIZE has nothing for it, and may land when nobody follows any more. */

@@ -26,8 +26,10 @@ export async function judge(world: World): Promise<string[]> {
     failures.push(...judgeChain(partition, links, expected, history, moves));
   }
   if (failures.length > 0) return failures;
-  failures.push(...await judgeLake(world, [...seals.values()].flat()));
-  failures.push(...judgeWarehouse(world, failures.length === 0 ? await lakeRows(world) : []));
+  failures.push(...await judgeLake(world, seals));
+  const rows = failures.length === 0 ? await lakeRows(world) : [];
+  if (failures.length === 0) failures.push(...await judgeRetired(world, rows));
+  failures.push(...judgeWarehouse(world, rows));
   return failures;
 }
 
@@ -109,7 +111,7 @@ function watermarksBy(
   return [eventWatermark, most(before?.watermark, eventWatermark, idle)];
 }
 
-function lakeOf({ bucket }: World) {
+function lakeOf({ bucket }: Pick<World, "bucket">) {
   return openDeltaLake({
     store: localStore(bucket),
     pipeline: "sessionary",
@@ -132,11 +134,46 @@ async function lakeRows(world: World): Promise<Row[]> {
   return rowsIn(await lakeOf(world).readSessions(), SESSION_COLUMNS);
 }
 
-async function judgeLake(world: World, seals: readonly ExpectedSeal[]): Promise<string[]> {
-  const newest = new Map(
-    seals.flatMap(({ rows }) => rows).map((row) => [`${row.source_partition}-${row.first_offset}`, row]),
-  );
-  const expected = [...newest.values()];
+/** The rows after all commits, by partition and first offset: a restore brings back those of then. */
+function expectedRows(world: World, seals: ReadonlyMap<number, readonly ExpectedSeal[]>): ExpectedRow[] {
+  const byVersion = new Map<number, ExpectedRow[]>();
+  for (const [partition, links] of world.chains) {
+    links.forEach(({ version }, i) =>
+      byVersion.getOrInsert(version, []).push(...seals.get(partition)![i]!.rows)
+    );
+  }
+  const newest = Math.max(0, ...byVersion.keys(), ...world.restores.keys());
+  const tables: ReadonlyMap<string, ExpectedRow>[] = [];
+  for (let version = 0; version <= newest; version++) {
+    const restored = world.restores.get(version);
+    const rows = byVersion.get(version) ?? [];
+    const before = tables[restored ?? version - 1] ?? new Map<string, ExpectedRow>();
+    const places = rows.map((row) => [`${row.source_partition}-${row.first_offset}`, row] as const);
+    tables.push(rows.length === 0 ? before : new Map([...before, ...places]));
+  }
+  return [...tables.at(-1)!.values()];
+}
+
+/** What is in the ledger and in no row must be on record. */
+async function judgeRetired({ chains, bucket }: World, rows: readonly Row[]): Promise<string[]> {
+  const retired = await lakeOf({ bucket }).retiredEvents();
+  return [...chains].flatMap(([partition, links]) => {
+    const inSessions = links.at(-1)!.ledger.inSessions;
+    const own = rows.filter(({ source_partition }) => source_partition === partition);
+    const inRows = own.reduce((sum, { total_events }) => sum + Number(total_events), 0);
+    const gone = retired.get(partition) ?? 0;
+    if (inRows + gone === inSessions) return [];
+    return [
+      `Partition ${partition}: ${inRows} events are in rows, ${gone} retired, ${inSessions} in the ledger.`,
+    ];
+  });
+}
+
+async function judgeLake(
+  world: World,
+  seals: ReadonlyMap<number, readonly ExpectedSeal[]>,
+): Promise<string[]> {
+  const expected = expectedRows(world, seals);
   const names = Object.keys(expected[0] ?? {}) as (keyof ExpectedRow)[];
   const shown = (row: Row | ExpectedRow) => JSON.stringify(names.map((name) => (row as Row)[name]));
   const failures = difference(
