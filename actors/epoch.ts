@@ -217,6 +217,9 @@ function planned(state: EpochsState, partitions: readonly PlannedPartition[]): E
     if (ledger !== null) state.ledgers.set(partition, ledger);
     if (barrier !== null) state.barriers.set(partition, barrier);
     state.checkpointed.set(partition, checkpointed);
+    // A process that never lives for five epochs must write checkpoints too: the replays would grow for ever.
+    const replayed = (barrier?.number ?? 0) - checkpointed;
+    state.epochsSinceCheckpoint = Math.max(state.epochsSinceCheckpoint, replayed);
   }
   return [];
 }

@@ -148,6 +148,20 @@ Deno.test("every fifth epoch is a checkpoint, of every partition with a barrier 
   assertEquals(partitions, [[0, 1], [0]]);
 });
 
+Deno.test("a long replay makes the next epoch a checkpoint: a process that is killed again and again writes them too", () => {
+  const w = world({ partitions: 1 });
+  w.revoke(0);
+  for (let i = 1; i < EPOCHS_PER_CHECKPOINT; i++) w.moveOn(0);
+  w.give(0);
+  w.finish();
+  assertEquals(w.state.barriers.get(0)!.number, EPOCHS_PER_CHECKPOINT - 1);
+  arriveOne(w);
+  w.send(TICK);
+  w.finish();
+  assertEquals(w.closes.map(({ checkpoint }) => checkpoint), [true]);
+  assertEquals(w.checkpoints.map(([snapshot]) => snapshot!.barrier.number), [EPOCHS_PER_CHECKPOINT]);
+});
+
 Deno.test("a checkpoint that comes due in a pause is written once, without a commit, and counts", () => {
   const w = world({ partitions: 1 });
   const tick = () => {
