@@ -217,7 +217,7 @@ async function runQuery(path: string, flags: { json?: boolean; limit?: number },
   await query({
     name,
     config: resolveConfig({ flags: {}, env: { DATA_DIR: path } }).config,
-    settings: { json: flags.json ?? false, limit: flags.limit ?? null },
+    settings: { json: flags.json ?? false, limit: flags.limit ?? null, asOf: null },
     openQueryService: () => {
       local++;
       return Promise.resolve({ ...queries, [Symbol.asyncDispose]: () => Promise.resolve() });
