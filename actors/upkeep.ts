@@ -6,34 +6,60 @@
 import type { Config } from "../schema/config.ts";
 import { messageOf } from "../schema/errors.ts";
 import type { UpkeepStats } from "../schema/pipeline_stats.ts";
-import { addReports, NOTHING_OPTIMIZED, type OptimizeReport } from "../sinks/lake/optimize_report.ts";
-import { optimizePlan } from "../sinks/lake/optimize_plan.ts";
-import type { FollowedVersions, TableUpkeep } from "../sinks/lake/upkeep.ts";
+import type { LogCleanup } from "../sinks/lake/log_cleanup.ts";
+import type { OptimizeReport } from "../sinks/lake/optimize_report.ts";
+import type { VacuumPlan } from "../sinks/lake/vacuum.ts";
 import type { Clock } from "./clock.ts";
 
 /** How often the log is looked at: it is cleaned once a day, and to list it takes seconds. */
 const LOG_LOOK_INTERVAL_MS = 6 * 60 * 60 * 1000;
 
+/** What can be done for the table, as the settings have it. */
+export interface TableCare {
+  /** Packs small files; the bin at work when `signal` aborts is the last. */
+  optimize(signal?: AbortSignal): Promise<OptimizeReport>;
+  vacuum(): Promise<VacuumPlan>;
+  cleanLog(): Promise<LogCleanup>;
+}
+
 export interface UpkeepDeps {
-  readonly config: Config;
+  readonly config: Pick<Config, "optimizeIntervalMs" | "vacuumIntervalMs">;
   readonly clock: Clock;
-  /** Opens the lake, the first time that it is asked: what needs it is loaded only then. */
-  readonly openUpkeep: () => Promise<Pick<TableUpkeep, "optimize" | "vacuum" | "cleanLog">>;
-  /** Which versions ClickHouse has. */
-  readonly followed: FollowedVersions;
+  /** Opens the table, the first time that it is asked: what needs it is loaded only then. */
+  readonly openTable: () => Promise<TableCare>;
   readonly notice: (level: "info" | "warning", text: string) => void;
 }
 
+/** What is counted of each OPTIMIZE. */
+const COUNTED = [
+  "filesRemoved",
+  "filesAdded",
+  "bytesRemoved",
+  "bytesAdded",
+  "conflicts",
+  "abandoned",
+] as const satisfies readonly (keyof OptimizeReport & keyof UpkeepStats)[];
+
 /** Looks after the table until it is stopped. */
 export class Upkeep {
-  #optimized: OptimizeReport = NOTHING_OPTIMIZED;
-  #counts = { optimizeRuns: 0, filesVacuumed: 0, bytesVacuumed: 0, logFilesDeleted: 0, failures: 0 };
+  readonly #counts = {
+    optimizeRuns: 0,
+    filesRemoved: 0,
+    filesAdded: 0,
+    bytesRemoved: 0,
+    bytesAdded: 0,
+    conflicts: 0,
+    abandoned: 0,
+    filesVacuumed: 0,
+    bytesVacuumed: 0,
+    logFilesDeleted: 0,
+    failures: 0,
+  };
 
   constructor(private readonly deps: UpkeepDeps) {}
 
   get stats(): UpkeepStats {
-    const { versions: _, ...optimized } = this.#optimized;
-    return { actor: "upkeep", ...optimized, ...this.#counts };
+    return { actor: "upkeep", ...this.#counts };
   }
 
   /** Runs until `signal` aborts. */
@@ -53,29 +79,23 @@ export class Upkeep {
 
   /** Packs small files once. */
   async optimize(signal?: AbortSignal): Promise<void> {
-    const { config, clock, openUpkeep } = this.deps;
-    const plan = optimizePlan(config, clock.now(), { date: null, patient: true });
-    const report = await (await openUpkeep()).optimize(plan, signal);
+    const report = await (await this.deps.openTable()).optimize(signal);
     this.#counts.optimizeRuns++;
-    this.#optimized = addReports(this.#optimized, report);
+    for (const name of COUNTED) this.#counts[name] += report[name];
   }
 
   /** Vacuums once. */
   async vacuum(): Promise<void> {
-    const { config, openUpkeep, followed, notice } = this.deps;
-    const options = { retentionMs: config.vacuumRetentionMs, force: false };
-    const { files, bytes } = await (await openUpkeep()).vacuum(options, followed);
+    const { files, bytes } = await (await this.deps.openTable()).vacuum();
     this.#counts.filesVacuumed += files.length;
     this.#counts.bytesVacuumed += bytes;
-    if (files.length > 0) {
-      notice("info", `Vacuumed ${files.length} files (${bytes} bytes) that left the Delta table.`);
-    }
+    if (files.length === 0) return;
+    this.deps.notice("info", `Vacuumed ${files.length} files (${bytes} bytes) that left the Delta table.`);
   }
 
   /** Cleans the log once. */
   async cleanLog(): Promise<void> {
-    const { openUpkeep, followed } = this.deps;
-    this.#counts.logFilesDeleted += (await (await openUpkeep()).cleanLog(followed)).filesDeleted;
+    this.#counts.logFilesDeleted += (await (await this.deps.openTable()).cleanLog()).filesDeleted;
   }
 
   /** Instances work at different times: what one has done, the others find done. */

@@ -16,11 +16,10 @@ import { type DeltaLake, openDeltaLake, TABLE_ROOT } from "../sinks/lake/lake.ts
 import { optimizePlan } from "../sinks/lake/optimize_plan.ts";
 import { decodeParquet } from "../sinks/lake/parquet.ts";
 import { TableUpkeep } from "../sinks/lake/upkeep.ts";
-import { nthCommit, sessionRows } from "../tests/sinks/lake/lake_fixture.ts";
+import { syntheticCommit, syntheticRows } from "./synthetic_epochs.ts";
 
 const START_MS = Date.UTC(2024, 4, 1);
 const EPOCH_MS = 10_000;
-const BRANDS = ["Avisen", "Bladet", "Dagen", "Nordlys", "Nyhetene", "Posten", "Tidende", "Varden"];
 const SESSIONS_PER_EPOCH = 20;
 /** Commits that one figure is of. */
 const WINDOW = 90;
@@ -58,14 +57,8 @@ class GrowingTable {
   /** Commits epoch `n`; returns the milliseconds that the commit took. */
   async commit(n: number, sessions: number): Promise<number> {
     this.now += EPOCH_MS;
-    const rows = Array.from({ length: sessions }, (_, i) => ({
-      partition: 0,
-      firstOffset: (n - 1) * 10_000 + i,
-      start: this.now - 60_000 - (i * 7_919) % EPOCH_MS,
-      brand: BRANDS[(n * 31 + i * 17) % BRANDS.length]!,
-    }));
-    const files = await this.lake.stage(n, sessionRows(rows, n));
-    const ms = await timed(() => this.lake.commit(nthCommit(n, files)));
+    const files = await this.lake.stage(n, syntheticRows(n, sessions, this.now));
+    const ms = await timed(() => this.lake.commit(syntheticCommit(n, files, this.now)));
     // Every tenth commit is followed by a Delta checkpoint, for which the table's next operation waits.
     this.checkpointMs.push(await timed(() => this.lake.state()));
     return ms;

@@ -1,29 +1,39 @@
 /** Worker entry of the upkeep actor: loads the lake when it is first used, for it idles most of its life. */
 /// <reference lib="deno.worker" />
+import type { Config } from "../../schema/config.ts";
 import { systemClock } from "../clock.ts";
 import { runActor } from "../mailbox.ts";
 import type { UpkeepStart } from "../protocol.ts";
 import { reportStats } from "../stats_report.ts";
-import { Upkeep } from "../upkeep.ts";
+import { type TableCare, Upkeep } from "../upkeep.ts";
+
+async function openTable(
+  config: Config,
+  warehouse: MessagePort | null,
+  notice: (text: string) => void,
+): Promise<TableCare> {
+  const { openLake } = await import("../../sinks/lake/open.ts");
+  const { optimizePlan } = await import("../../sinks/lake/optimize_plan.ts");
+  const { createWarehouse } = await import("../../sinks/warehouse/clickhouse_warehouse.ts");
+  const { openAccess } = await import("../../sinks/warehouse/open.ts");
+  const { upkeep } = await openLake(config, { now: systemClock.now, notice });
+  const clickhouse = createWarehouse({ access: openAccess(config, warehouse) });
+  const followed = (tableId: string) => clickhouse.doneVersions(tableId);
+  return {
+    optimize: (signal) =>
+      upkeep.optimize(optimizePlan(config, systemClock.now(), { date: null, patient: true }), signal),
+    vacuum: () => upkeep.vacuum({ retentionMs: config.vacuumRetentionMs, force: false }, followed),
+    cleanLog: () => upkeep.cleanLog(followed),
+  };
+}
 
 runActor<UpkeepStart>(async ({ config, warehouse }, { report }) => {
   const notice = (level: "info" | "warning", text: string) => report({ type: "notice", level, text });
-  const open = async () => {
-    const { openLake } = await import("../../sinks/lake/open.ts");
-    return await openLake(config, { now: systemClock.now, notice: (text) => notice("warning", text) });
-  };
-  const connect = async () => {
-    const { createWarehouse } = await import("../../sinks/warehouse/clickhouse_warehouse.ts");
-    const { openAccess } = await import("../../sinks/warehouse/open.ts");
-    return createWarehouse({ access: openAccess(config, warehouse) });
-  };
-  let lake: ReturnType<typeof open> | null = null;
-  let clickhouse: ReturnType<typeof connect> | null = null;
+  let table: Promise<TableCare> | null = null;
   const upkeep = new Upkeep({
     config,
     clock: systemClock,
-    openUpkeep: async () => (await (lake ??= open())).upkeep,
-    followed: async (tableId) => await (await (clickhouse ??= connect())).doneVersions(tableId),
+    openTable: () => table ??= openTable(config, warehouse, (text) => notice("warning", text)),
     notice,
   });
   // Until the supervisor ends the worker: whatever it is at can be left undone at any moment.

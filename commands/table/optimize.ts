@@ -1,5 +1,4 @@
 /** `sessionary table optimize`: packs the table's small files, beside whoever writes to it. */
-import { systemClock } from "../../actors/clock.ts";
 import type { Config } from "../../schema/config.ts";
 import { openLake } from "../../sinks/lake/open.ts";
 import { type Bin, optimizePlan } from "../../sinks/lake/optimize_plan.ts";
@@ -18,7 +17,7 @@ export async function optimizeTable(
   { date, dryRun, json }: OptimizeChoice,
   context: CommandContext,
 ): Promise<void> {
-  const { upkeep } = await openLake(config, { now: systemClock.now, notice: context.warn });
+  const { upkeep } = await openLake(config, { now: () => context.clock.now(), notice: context.warn });
   const plan = optimizePlan(config, context.clock.now(), { date, patient: false });
   if (dryRun) return showPlan(await upkeep.planOptimize(plan), json, context);
   const report = await upkeep.optimize(plan, context.stop);

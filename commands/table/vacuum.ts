@@ -1,5 +1,4 @@
 /** `sessionary table vacuum`: deletes the files that left the table, and what its log needs no more. */
-import { systemClock } from "../../actors/clock.ts";
 import { startEmbeddedWarehouse } from "../../actors/supervisor.ts";
 import { type Config, dataPaths } from "../../schema/config.ts";
 import { openLake } from "../../sinks/lake/open.ts";
@@ -29,7 +28,7 @@ export async function vacuumTable(
   choice: VacuumChoice,
   context: CommandContext,
 ): Promise<void> {
-  const { upkeep } = await openLake(config, { now: systemClock.now, notice: context.warn });
+  const { upkeep } = await openLake(config, { now: () => context.clock.now(), notice: context.warn });
   await withFollowed(config, context, (followed) => work(upkeep, config, choice, followed, context));
 }
 

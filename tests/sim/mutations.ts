@@ -282,6 +282,23 @@ export const MUTATIONS: readonly Mutation[] = [
     }],
   },
   {
+    name: "OPTIMIZE commits though another writer has replaced one of its files",
+    edits: [{
+      file: "sinks/lake/optimize.ts",
+      find: "removed.every(({ path }) => newest.files.has(path));",
+      replace: 'removed.every(({ path }) => newest.files.has(path) || path !== "");',
+    }],
+  },
+  {
+    name: "OPTIMIZE takes one file's rows twice, and another's not at all",
+    edits: [{
+      file: "sinks/lake/optimize.ts",
+      find: "const batches = group.map(({ rows }) => rows);",
+      replace:
+        "const batches = group.map(({ rows }, i) => rows.rows === 1 ? group[i === 0 ? 0 : i - 1]!.rows : rows);",
+    }],
+  },
+  {
     name: "what a restore takes away is not on record",
     edits: [{
       file: "sinks/lake/restore.ts",
@@ -304,23 +321,6 @@ export const MUTATIONS: readonly Mutation[] = [
       find: "const gone = [...snapshot.files].filter(",
       replace:
         "const gone = (this as unknown as { gone: [string, AddFile][] }).gone ??= [...snapshot.files].filter(",
-    }],
-  },
-  {
-    name: "OPTIMIZE commits though another writer has replaced one of its files",
-    edits: [{
-      file: "sinks/lake/optimize.ts",
-      find: "removed.every(({ path }) => newest.files.has(path));",
-      replace: 'removed.every(({ path }) => newest.files.has(path) || path !== "");',
-    }],
-  },
-  {
-    name: "OPTIMIZE takes one file's rows twice, and another's not at all",
-    edits: [{
-      file: "sinks/lake/optimize.ts",
-      find: "const batches = group.map(({ rows }) => rows);",
-      replace:
-        "const batches = group.map(({ rows }, i) => rows.rows === 1 ? group[i === 0 ? 0 : i - 1]!.rows : rows);",
     }],
   },
   {

@@ -32,7 +32,7 @@ Deno.test("Rates are taken over ten seconds, and levels are the newest", () => {
 Deno.test("Five minutes are kept, and nothing is sampled of a pipeline that does not report yet", () => {
   const history = new LiveHistory();
   history.sample(
-    { ingest: null, sessionActors: [], coordinator: null, firstNewEventMs: null, pulses: [], upkeep: null },
+    { ingest: null, sessionActors: [], coordinator: null, upkeep: null, firstNewEventMs: null, pulses: [] },
     0,
     0,
   );

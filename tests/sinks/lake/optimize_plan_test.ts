@@ -1,7 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { AddFile } from "../../../sinks/lake/delta_actions.ts";
-import { planBins, type PlanOptions, ROWS_PER_BIN_MAX } from "../../../sinks/lake/optimize_plan.ts";
+import { resolveConfig } from "../../../schema/config.ts";
+import {
+  optimizePlan,
+  planBins,
+  type PlanOptions,
+  ROWS_PER_BIN_MAX,
+} from "../../../sinks/lake/optimize_plan.ts";
 
 const MiB = 1024 * 1024;
 const OPTIONS: PlanOptions = { targetBytes: 100 * MiB, writtenBeforeMs: 10, date: null, patient: false };
@@ -17,6 +23,19 @@ function sizes(files: readonly AddFile[], options: Partial<PlanOptions> = {}): n
     files.map(({ file }) => file.size / MiB)
   );
 }
+
+Deno.test("files are left alone while the settings let late events revise their sessions", () => {
+  const { config } = resolveConfig({ env: { OPTIMIZE_TARGET_SIZE: "5MiB" }, secretFiles: {}, flags: {} });
+  const plan = optimizePlan(config, 1_000_000, { date: null, patient: true });
+  // Lateness 2 min, delay 1 min, two intervals of revisions of 1 min, and a minute.
+  const expected = {
+    targetBytes: 5 * MiB,
+    writtenBeforeMs: 1_000_000 - 6 * 60_000,
+    date: null,
+    patient: true,
+  };
+  assertEquals(plan, expected);
+});
 
 Deno.test("a date's small files go into bins of the target size, the smallest first; full ones stay", () => {
   const files = [40, 30, 75, 20, 10, 45].map((size) => fileOf(size * MiB));
