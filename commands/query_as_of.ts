@@ -4,7 +4,8 @@
  */
 import { systemClock } from "../actors/clock.ts";
 import { startEmbeddedWarehouse } from "../actors/supervisor.ts";
-import { type Config, dataPaths } from "../schema/config.ts";
+import type { Config } from "../schema/config.ts";
+import { dataPaths } from "../schema/data_paths.ts";
 import type { DeltaLake } from "../sinks/lake/lake.ts";
 import { openLake } from "../sinks/lake/open.ts";
 import type { ChangedFile, Warehouse } from "../sinks/sink.ts";

@@ -1,6 +1,7 @@
 /** `sessionary table vacuum`: deletes the files that left the table, and what its log needs no more. */
 import { startEmbeddedWarehouse } from "../../actors/supervisor.ts";
-import { type Config, dataPaths } from "../../schema/config.ts";
+import type { Config } from "../../schema/config.ts";
+import { dataPaths } from "../../schema/data_paths.ts";
 import { openLake } from "../../sinks/lake/open.ts";
 import type { FollowedVersions, TableUpkeep } from "../../sinks/lake/upkeep.ts";
 import { createWarehouse } from "../../sinks/warehouse/clickhouse_warehouse.ts";
