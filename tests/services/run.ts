@@ -7,10 +7,10 @@ import { kafkaJars, type KafkaVersion, kafkaVersion, OLDEST_KAFKA } from "./harn
 import { minioProgram } from "./harness/minio.ts";
 import { sparkPackages } from "./harness/spark.ts";
 
-const FILES_AT_ONCE = 4;
+const FILES_AT_ONCE = 5;
 const FOLDER = new URL(".", import.meta.url);
 /** The longest first: whatever is begun last decides when all is done. */
-const LONG = ["kafka_pipeline", "kafka_test", "kafka_group", "crash_test", "readers", "crash_instances"];
+const LONG = ["clickhouse_faults", "kafka_pipeline", "readers", "kafka_test", "crash", "kafka_group"];
 
 function testFiles(): string[] {
   const names = [...Deno.readDirSync(FOLDER)].map(({ name }) => name).filter((name) =>
