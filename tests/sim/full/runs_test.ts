@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { runSeeds } from "../runner.ts";
 
-const RUNS = 10_000;
+const RUNS = 5_000;
 
 Deno.test(`${RUNS} simulated runs end with every session once in both sinks`, async () => {
   const { failed, runs, processes } = await runSeeds({
