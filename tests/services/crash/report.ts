@@ -2,9 +2,9 @@
 import { formatTable } from "../../../commands/terminal.ts";
 import type { CrashReport } from "./crash_run.ts";
 
-/** The value that `share` of the ascending `values` do not exceed. */
-export function percentile(values: readonly number[], share: number): number {
-  return values[Math.max(Math.ceil(values.length * share) - 1, 0)] ?? NaN;
+/** The value that `share` of the ascending `values` do not exceed; null where there are none. */
+function percentile(values: readonly number[], share: number): number | null {
+  return values[Math.max(Math.ceil(values.length * share) - 1, 0)] ?? null;
 }
 
 /** The table, and what is wrong. */
@@ -27,7 +27,7 @@ export function formatReport(report: CrashReport): string {
     ["stops by an outage", report.stopsByOutage],
   ];
   const at = (values: readonly number[], digits = 0) =>
-    [0.5, 0.99, 1].map((share) => percentile(values, share).toFixed(digits));
+    [0.5, 0.99, 1].map((share) => percentile(values, share)?.toFixed(digits) ?? "-");
   const times = formatTable({
     columns: ["from start to the first new event", "starts", "P50", "P99", "max"],
     rows: [
