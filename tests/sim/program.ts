@@ -34,17 +34,43 @@ export interface Program {
   remove(): Promise<void>;
 }
 
+export interface CopyOptions {
+  /** What the copy's folder is called, at its beginning. */
+  readonly prefix: string;
+  readonly files: readonly string[];
+  /** Whose TypeScript files are copied, with those of the folders in them. */
+  readonly folders: readonly string[];
+  readonly edits: readonly Edit[];
+  /** What else becomes of a file's text. */
+  readonly rewrite?: (path: string, text: string) => string;
+}
+
 /**
  * Copies the program, with `mutation` where it is given.
  *
  * @throws where the mutation does not fit: see {@linkcode edited}
  */
-export async function copyProgram(mutation: Mutation | null): Promise<Program> {
-  const folder = await Deno.makeTempDir({ prefix: "sessionary-sim-" });
-  const edits = [...COMPRESSION, PARSING, ...mutation?.edits ?? []];
+export function copyProgram(mutation: Mutation | null): Promise<Program> {
+  return copyFiles({
+    prefix: "sessionary-sim-",
+    files: FILES,
+    folders: FOLDERS,
+    edits: [...COMPRESSION, PARSING, ...mutation?.edits ?? []],
+    rewrite: (path, text) => LAKE.test(path) ? text.replaceAll(CODECS, `"${PLAIN}"`) : text,
+  });
+}
+
+/**
+ * Copies files of the program with edits.
+ *
+ * @throws where an edit does not fit: see {@linkcode edited}
+ */
+export async function copyFiles(options: CopyOptions): Promise<Program> {
+  const { prefix, files, folders, edits } = options;
+  const folder = await Deno.makeTempDir({ prefix });
   try {
-    for (const file of FILES) await copyFile(folder, file, []);
-    for (const path of FOLDERS) await copyFolder(folder, path, edits);
+    for (const path of files) await copyFile(folder, path, options);
+    for (const path of folders) await copyFolder(folder, path, options);
     await Promise.all(edits.map(({ file }) => Deno.stat(`${folder}/${file}`)));
   } catch (error) {
     await Deno.remove(folder, { recursive: true });
@@ -56,18 +82,17 @@ export async function copyProgram(mutation: Mutation | null): Promise<Program> {
   };
 }
 
-async function copyFolder(target: string, path: string, edits: readonly Edit[]): Promise<void> {
+async function copyFolder(target: string, path: string, options: CopyOptions): Promise<void> {
   await Deno.mkdir(`${target}/${path}`, { recursive: true });
   for await (const { name, isFile, isDirectory } of Deno.readDir(new URL(path, ROOT))) {
-    if (isDirectory) await copyFolder(target, `${path}/${name}`, edits);
-    else if (isFile && name.endsWith(".ts")) await copyFile(target, `${path}/${name}`, edits);
+    if (isDirectory) await copyFolder(target, `${path}/${name}`, options);
+    else if (isFile && name.endsWith(".ts")) await copyFile(target, `${path}/${name}`, options);
   }
 }
 
-async function copyFile(target: string, path: string, edits: readonly Edit[]): Promise<void> {
+async function copyFile(target: string, path: string, { edits, rewrite }: CopyOptions): Promise<void> {
   const text = await edited(path, edits.filter(({ file }) => file === path));
-  const copied = LAKE.test(path) ? text.replaceAll(CODECS, `"${PLAIN}"`) : text;
-  await Deno.writeTextFile(`${target}/${path}`, copied);
+  await Deno.writeTextFile(`${target}/${path}`, rewrite?.(path, text) ?? text);
 }
 
 /**

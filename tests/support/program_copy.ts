@@ -1,6 +1,6 @@
 /** A copy of the program in which something is different: another version of it, beside this one in one process. */
 import { type Edit } from "../sim/mutations.ts";
-import { edited, type Program as Copy } from "../sim/program.ts";
+import { copyFiles, type Program as Copy } from "../sim/program.ts";
 
 /** A copy, to import from or to run. */
 export interface Program extends Copy {
@@ -28,23 +28,14 @@ const FILES = ["deno.json", "main.ts"];
  * @throws where an edit does not fit
  */
 export async function copyProgramWith(edits: readonly Edit[]): Promise<Program> {
-  const folder = await Deno.makeTempDir({ prefix: "sessionary-copy-" });
-  try {
-    for (const path of FILES) await copyFile(folder, path, edits);
-    for (const path of FOLDERS) await copyFolder(folder, path, edits);
-    await Promise.all(edits.map(({ file }) => Deno.stat(`${folder}/${file}`)));
-  } catch (error) {
-    await Deno.remove(folder, { recursive: true });
-    throw error;
-  }
+  const copy = await copyFiles({ prefix: "sessionary-copy-", files: FILES, folders: FOLDERS, edits });
   return {
-    root: `file://${folder}/`,
-    remove: () => Deno.remove(folder, { recursive: true }),
+    ...copy,
     async run(env, ...args) {
       // Not type-checked: a copy is the program but for its edits, and each would be checked anew.
       const flags = ["-q", "--no-prompt", "--no-check", "--config", "deno.json", "-P=sessionary"];
       const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-        args: ["run", ...flags, `${folder}/main.ts`, ...args],
+        args: ["run", ...flags, `${copy.root}main.ts`, ...args],
         cwd: ROOT,
         env,
       }).output();
@@ -53,19 +44,6 @@ export async function copyProgramWith(edits: readonly Edit[]): Promise<Program> 
       return text(stdout);
     },
   };
-}
-
-async function copyFolder(target: string, path: string, edits: readonly Edit[]): Promise<void> {
-  await Deno.mkdir(`${target}/${path}`, { recursive: true });
-  for await (const { name, isFile, isDirectory } of Deno.readDir(new URL(path, ROOT))) {
-    if (isDirectory) await copyFolder(target, `${path}/${name}`, edits);
-    else if (isFile && name.endsWith(".ts")) await copyFile(target, `${path}/${name}`, edits);
-  }
-}
-
-async function copyFile(target: string, path: string, edits: readonly Edit[]): Promise<void> {
-  const own = edits.filter(({ file }) => file === path);
-  await Deno.writeTextFile(`${target}/${path}`, await edited(path, own));
 }
 
 /** A later version of the program, with columns of each sort at the end of its table. Run it with SESSIONIZER=plain. */
