@@ -14,6 +14,7 @@ import { batchBytes, type Channel, type Mailbox } from "./mailbox.ts";
 import type { Assignment, IngestCommand, IngestReport, PartitionStart, RunMode } from "./protocol.ts";
 import { probeKeys } from "./key_probe.ts";
 import { markOf, noteNewest, type Reading, requireSameTopic } from "./reading.ts";
+import { type Fetched, Replay } from "./replay.ts";
 import { type BatchSlice, splitByShard } from "./route.ts";
 
 /** The longest wait for records before commands are looked at again. */
@@ -35,12 +36,6 @@ export interface IngestDeps {
   readonly mode: RunMode;
   /** Tells the operator something. */
   readonly notice: (text: string) => void;
-}
-
-/** Batches of a partition that are not routed yet, and the first record of the first one. */
-interface Fetched {
-  readonly batches: readonly RecordBatch[];
-  readonly first: number;
 }
 
 /** The one actor that reads the source; made once, {@linkcode Ingest.run} ends with a `shutdown`. */
@@ -320,10 +315,7 @@ export class Ingest {
     for (const partition of this.#readings.keys()) source.pause(partition);
     await this.#probe(partitions.filter(holds));
     await Promise.all(partitions.filter(holds).map((start) => requireSameTopic(source, start, notice)));
-    for (const start of partitions.filter(holds)) {
-      if (holds(start)) await this.#replay(start);
-      source.pause(start.partition);
-    }
+    await this.#replay(partitions.filter(holds));
     for (const { partition, position, end } of this.#readings.values()) {
       if (!mode.untilEnd || position < end) source.resume(partition);
     }
@@ -332,66 +324,39 @@ export class Ingest {
   }
 
   /**
-   * Restores a partition's state at its checkpoint and replays it through the barriers recorded since; gives up where
-   * the partition is taken away meanwhile.
+   * Restores partitions at their checkpoints, and replays them, side by side, through the barriers recorded since; leaves
+   * out what is taken away meanwhile.
    */
-  async #replay(start: PartitionStart): Promise<void> {
-    const { partition, checkpoint, occurrences, latestEventTime, replay } = start;
-    const post = (message: Parameters<Mailbox["post"]>[0]) =>
-      this.deps.mailboxes.forEach((box) => box.post(message));
-    const semantics = replay[0]?.semantics ?? this.#semantics;
-    const watermark = checkpoint?.watermark ?? null;
-    post({ type: "restore", partition, occurrences, latestEventTime, watermark, semantics });
-    const end = this.deps.mode.untilEnd ? this.#ends.get(partition)! : Infinity;
-    const reading: Reading = {
-      partition,
-      start: start.offset,
-      end,
-      position: start.offset,
-      records: 0,
-      atEnd: false,
-      last: checkpoint,
-      newest: null,
-    };
-    this.#readings.set(partition, reading);
-    await this.deps.source.seek(partition, start.offset);
-    this.deps.source.resume(partition);
-    let fetched: Fetched = { batches: [], first: 0 };
-    for (const { barrier, semantics } of replay) {
-      post({ type: "semantics", partition, semantics });
-      while (reading.position < barrier.to) {
-        if (fetched.batches.length === 0) {
-          fetched = { batches: await this.#fetchForReplay(reading, barrier), first: 0 };
-        }
-        if (this.#readings.get(partition) !== reading) return;
-        fetched = await this.#route(reading, fetched, barrier.to);
-      }
-      reading.records = 0;
-      reading.last = barrier;
-      post({ type: "replayed", barrier, verify: this.deps.mode.verifyReplay === true });
+  async #replay(starts: readonly PartitionStart[]): Promise<void> {
+    const { source, mode, mailboxes } = this.deps;
+    const replays = starts.map((start) =>
+      new Replay(start, this.#semantics, mode.untilEnd ? this.#ends.get(start.partition)! : Infinity, {
+        post: (message) => mailboxes.forEach((mailbox) => mailbox.post(message)),
+        route: (reading, fetched, end) => this.#route(reading, fetched, end),
+        verify: mode.verifyReplay === true,
+      })
+    );
+    for (const { partition, reading } of replays) {
+      this.#readings.set(partition, reading);
+      await source.seek(partition, reading.position);
     }
-    post({ type: "semantics", partition, semantics: this.#semantics });
-    // Drops what was fetched beyond the last recorded barrier: it comes again, live.
-    if (replay.length > 0) await this.deps.source.seek(partition, reading.position);
-    this.#epochBytes = 0;
-  }
-
-  /** The next batches of the partition, at least one, unless it is taken away. */
-  async #fetchForReplay(reading: Reading, barrier: PartitionBarrier): Promise<readonly RecordBatch[]> {
-    const { source } = this.deps;
-    while (this.#readings.get(reading.partition) === reading) {
+    for (const replay of replays) await replay.begin();
+    const isHeld = ({ partition, reading }: Replay) => this.#readings.get(partition) === reading;
+    const underWay = () => replays.filter((replay) => isHeld(replay) && !replay.done);
+    for (const { partition } of underWay()) source.resume(partition);
+    while (underWay().length > 0) {
       const { batches, atEnd } = await this.#poll(POLL_BYTES, POLL_WAIT_MS);
-      const own = batches.every(({ partition }) => partition === reading.partition);
-      invariant(own, "only the partition that is being replayed is polled");
-      if (batches.length > 0) return batches;
-      if (atEnd.includes(reading.partition)) {
-        throw new SourceError(
-          `Cannot replay partition ${reading.partition} of topic '${source.topic}': the records from offset ` +
-            `${reading.position} to ${barrier.to} are needed and the log ends before them. Restore the topic, or ` +
-            `start a new pipeline (PIPELINE) on a new lake.`,
-        );
+      for (const replay of underWay()) {
+        const own = batches.filter(({ partition }) => partition === replay.partition);
+        if (own.length === 0 && atEnd.includes(replay.partition)) throw replay.endedBefore(source.topic);
+        await replay.take(own);
+        if (replay.done) source.pause(replay.partition);
       }
     }
-    return [];
+    // Drops what was fetched beyond the last recorded barriers: it comes again, live.
+    for (const { partition, reading } of replays.filter(isHeld)) {
+      await source.seek(partition, reading.position);
+    }
+    this.#epochBytes = 0;
   }
 }
