@@ -2,6 +2,7 @@
  * What a barrier says: PURE. Ingest alone computes barriers; the commit records them as posted, so that a restart can
  * replay them.
  */
+import type { Erasure } from "../schema/erasure.ts";
 import type { PartitionBarrier, RecordMark, SessionSemantics } from "../schema/epoch.ts";
 
 /** What ingest knows of a partition between two barriers. Times are epoch milliseconds. */
@@ -31,6 +32,8 @@ export interface BarrierRequest {
   readonly closeOpen: boolean;
   /** Revisions may be pending, and are due. */
   readonly revise: boolean;
+  /** What is to be erased in the partition; absent: nothing. */
+  readonly erase?: readonly Erasure[];
   /** Nothing is read after it: what the newest records made pending is due too. */
   readonly final: boolean;
 }
@@ -58,8 +61,10 @@ export function nextBarrier(
     latest - semantics.watermarkDelayMs + clock - idleSince,
   );
   const watermark = greatest(greatest(last?.watermark ?? null, eventWatermark), byIdleness);
+  const erase = request.erase ?? [];
   const revise = request.revise || (request.final && progress.records > 0);
-  const changed = progress.records > 0 || revise || watermark !== (last?.watermark ?? null) ||
+  const changed = progress.records > 0 || revise || erase.length > 0 ||
+    watermark !== (last?.watermark ?? null) ||
     eventWatermark !== (last?.eventWatermark ?? null) || idleSince !== (last?.idleSince ?? null) ||
     (request.closeOpen && last !== null && !last.closeOpen) || (last === null && progress.start > 0);
   if (!changed) return null;
@@ -76,6 +81,7 @@ export function nextBarrier(
     forgetBefore: watermark === null ? null : watermark - semantics.allowedLatenessMs,
     closeOpen: request.closeOpen,
     revise,
+    ...(erase.length === 0 ? {} : { erase }),
     lastRecord: progress.lastRecord,
   };
 }

@@ -5,6 +5,7 @@ import {
   DEAD_LETTER_COLUMNS,
   DEAD_LETTER_KINDS,
   type EpochRecord,
+  PLAIN_SEMANTICS_VERSION,
   SEMANTICS_VERSION,
   semanticsOf,
 } from "../schema/epoch.ts";
@@ -73,7 +74,10 @@ export function epochRecord(epoch: Epoch, config: Config, parts: EpochParts): Ep
     topic: config.topic,
     epoch: epoch.number,
     closedBy: epoch.closedBy,
-    semanticsVersion: SEMANTICS_VERSION,
+    // A program that does not know erasures reads on past commits without any.
+    semanticsVersion: epoch.barriers.some(({ erase }) => erase !== undefined)
+      ? SEMANTICS_VERSION
+      : PLAIN_SEMANTICS_VERSION,
     rows,
     revisions,
     deadLetterFile,
@@ -103,6 +107,17 @@ export function epochAdvances(epoch: Epoch): PartitionAdvance[] {
     to,
     barrierNumber: number,
   }));
+}
+
+/** Events that the epoch's barriers erased before any row held them, by partition. */
+export function epochErased({ barriers, seals }: Epoch): Map<number, number> {
+  const erased = new Map<number, number>();
+  const kept = new Set(barriers.map(({ partition }) => partition));
+  for (const { partition, counts } of seals.flatMap(({ partitions }) => partitions)) {
+    if (!counts.erased || !kept.has(partition)) continue;
+    erased.set(partition, (erased.get(partition) ?? 0) + counts.erased);
+  }
+  return erased;
 }
 
 /** What the commit of an epoch landed, for metrics. */

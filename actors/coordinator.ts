@@ -5,6 +5,7 @@
  */
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
+import type { Erasure } from "../schema/erasure.ts";
 import { assertNever, invariant } from "../schema/errors.ts";
 import { type CoordinatorStats, type Sink, SINKS, type Stage } from "../schema/pipeline_stats.ts";
 import type { CheckpointStore } from "../sinks/checkpoint_store.ts";
@@ -15,6 +16,7 @@ import {
   committedCounts,
   epochAdvances,
   epochDeadLetters,
+  epochErased,
   epochRecord,
   epochRevisions,
   epochRows,
@@ -33,6 +35,7 @@ import {
 } from "./epoch_state.ts";
 import { EpochReporter } from "./epoch_reporter.ts";
 import { EpochTicker } from "./epoch_ticker.ts";
+import { type ErasureWatchOptions, readErasures, watchErasures } from "./erasure_watch.ts";
 import { Follower } from "./follower.ts";
 import { checkpointHeader, LogPlaces, type PlacedSnapshot } from "./log_places.ts";
 import type { Channel } from "./mailbox.ts";
@@ -65,6 +68,8 @@ export interface CoordinatorDeps {
   readonly prepareLake: () => Promise<void>;
   readonly warehouse: Warehouse;
   readonly checkpoints: CheckpointStore;
+  /** The requests to erase that are open; without it there are none. */
+  readonly erasures?: () => Promise<readonly Erasure[]>;
   readonly deadLetterTopic: DeadLetterTopic;
   readonly ingest: Channel<IngestCommand, IngestReport>;
   readonly shards: readonly Channel<never, ShardReport>[];
@@ -98,6 +103,7 @@ export class Coordinator {
   readonly #ended = Promise.withResolvers<void>();
   readonly #ticker: EpochTicker;
   readonly #meter: Meter;
+  readonly #erasures: ErasureWatchOptions;
   #replayedBarriers = 0;
   readonly #replayCheck: ReplayCheck;
   #deltaVersion = -1;
@@ -110,7 +116,11 @@ export class Coordinator {
     this.#meter = new Meter(deps.clock);
     this.#replayCheck = new ReplayCheck(deps.lake, deps.shards.length);
     this.#reporter = new EpochReporter(deps.clock, deps.report, this.#meter.timeline);
-    this.#ticker = new EpochTicker(deps.clock, deps.config.epochIntervalMs);
+    const { clock, config: { epochIntervalMs: intervalMs }, erasures: open = () => Promise.resolve([]) } =
+      deps;
+    this.#ticker = new EpochTicker(clock, intervalMs);
+    const tell = (erasures: readonly Erasure[]) => this.#apply({ type: "erasures", erasures });
+    this.#erasures = { open, clock, intervalMs, tell };
   }
 
   /** Starts from the log, runs until a drain or the end of a bounded run, and returns what was done. */
@@ -120,14 +130,14 @@ export class Coordinator {
     const [state] = await Promise.all([prepareLake().then(() => lake.open()), warehouse.open()]);
     this.#deltaVersion = state.version;
     await this.#follow(state);
-    const { lastEpoch } = state;
     const epochs = initialEpochs({
       shards: shards.length,
       closeOpenAtEnd: mode.closeOpen,
       revisionIntervalMs: config.revisionIntervalMs,
-      lastEpoch,
+      lastEpoch: state.lastEpoch,
     });
     this.#epochs = epochs;
+    await readErasures(this.#erasures);
     this.#early.splice(0).forEach((event) => this.#apply(event));
     await Promise.race([this.#restored.promise, this.#ended.promise]);
     await deadLetterTopic.open();
@@ -158,6 +168,7 @@ export class Coordinator {
         : [probeSink({ ping, health: this.#meter.sinks[sink].health, clock, signal })];
     });
     this.#meter.sinkTurned = () => report({ type: "stats", stats: this.#stats(epochs) });
+    if (this.deps.erasures !== undefined) probes.push(watchErasures(this.#erasures, signal));
     await Promise.all([...probes, reportStats(() => this.#stats(epochs), report, clock, signal)]);
   }
 
@@ -304,11 +315,12 @@ export class Coordinator {
       deadLetters,
       deadLetterFile,
     });
+    const [advances, erased] = [epochAdvances(epoch), epochErased(epoch)];
     const timestampMs = Math.floor(clock.now());
     const outcome = await this.#retry(
       "commit",
       `The Delta commit of epoch ${epoch.number}`,
-      () => lake.commit({ files, revisions, advances: epochAdvances(epoch), record, timestampMs }),
+      () => lake.commit({ files, revisions, advances, record, erased, timestampMs }),
     );
     if (outcome.status === "fenced") return this.#fenced(epoch, outcome.partitions);
     if (outcome.conflicts > 0) this.#ticker.stagger();
@@ -327,15 +339,8 @@ export class Coordinator {
       this.#meter.queryable(closing);
       inserted.resolve(insertMs);
     });
-    const facts = {
-      epoch,
-      version: outcome.version,
-      sessions: rows,
-      revisions: revisions.rows,
-      deadLetters: deadLetters.rows,
-      bytes: counts.bytes,
-      commitMs,
-    };
+    const landed = { sessions: rows, revisions: revisions.rows, deadLetters: deadLetters.rows };
+    const facts = { epoch, version, ...landed, bytes: counts.bytes, commitMs };
     this.#reporter.committed(facts, inserted.promise).catch(this.#ended.reject);
     await feedDeadLetters(this.deps.deadLetterTopic, deadLetters);
     const positions = new Map(epoch.barriers.map(({ partition, to }) => [partition, to]));

@@ -19,6 +19,9 @@ export function transition(state: EpochsState, event: EpochEvent): EpochEffect[]
     case "full":
       state.now = event.at;
       return state.stage === "running" ? want(state, "size") : [];
+    case "erasures":
+      state.erasures = event.erasures;
+      return [];
     case "end_reached":
       state.endReached = true;
       return endNext(state);
@@ -76,7 +79,11 @@ function closeNext(state: EpochsState): EpochEffect[] {
   state.wanted = null;
   const closeOpen = final && state.stage === "ending" && state.closeOpenAtEnd;
   if (final) state.stage = "final";
-  const checkpoint = final || state.epochsSinceCheckpoint + 1 >= EPOCHS_PER_CHECKPOINT;
+  const { erasures: erase, erasuresAsked } = state;
+  // Checkpoints from before an erasure hold what it erases: new ones make them needless.
+  const erases = erase.some(({ id }) => !erasuresAsked.has(id));
+  for (const { id } of erase) erasuresAsked.add(id);
+  const checkpoint = final || erases || state.epochsSinceCheckpoint + 1 >= EPOCHS_PER_CHECKPOINT;
   const stale = checkpoint ? stalePartitions(state) : [];
   const revise = revisionsDue(state, final);
   const number = (state.inFlight.at(-1)?.number ?? state.lastEpoch) + 1;
@@ -98,9 +105,10 @@ function closeNext(state: EpochsState): EpochEffect[] {
     openSessions: 0,
   });
   const latest = new Map(state.latest);
+  const command = { type: "close", epoch: number, latest, closeOpen, revise, checkpoint, stale } as const;
   return [{
     type: "close",
-    command: { type: "close", epoch: number, latest, closeOpen, revise, checkpoint, stale, stop: final },
+    command: { ...command, stop: final, ...(erase.length === 0 ? {} : { erase }) },
   }];
 }
 

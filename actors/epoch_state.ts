@@ -1,4 +1,5 @@
 /** What the coordinator knows of the epochs and partitions in its hands, what happens to it, and what it then has done. */
+import type { Erasure } from "../schema/erasure.ts";
 import type { EpochCloseReason, Ledger, PartitionBarrier, PartitionRecord } from "../schema/epoch.ts";
 import type { Assignment, IngestCommand, IngestReport, RestoredPartition, ShardReport } from "./protocol.ts";
 
@@ -79,6 +80,9 @@ export interface EpochsState {
   /** The number of the barrier that the newest checkpoint stands at. */
   readonly checkpointed: Map<number, number>;
   epochsSinceCheckpoint: number;
+  /** Requests that are open, and the ids of those that a close has asked for. */
+  erasures: readonly Erasure[];
+  readonly erasuresAsked: Set<string>;
   /** A bounded run has read all: it ends when what it was given last is restored. */
   endReached: boolean;
   /** `ending`: a bounded run repeats barriers until nothing changes; `final`: the last close is asked for. */
@@ -91,6 +95,8 @@ export type EpochEvent =
   /** `at`: monotonic milliseconds. */
   | { readonly type: "tick"; readonly at: number }
   | { readonly type: "full"; readonly at: number }
+  /** The requests that are open now. */
+  | { readonly type: "erasures"; readonly erasures: readonly Erasure[] }
   | { readonly type: "end_reached" }
   | { readonly type: "drain" }
   | { readonly type: "assigned"; readonly partitions: readonly Assignment[] }
@@ -138,6 +144,8 @@ export function initialEpochs(
     barriers: new Map(),
     checkpointed: new Map(),
     epochsSinceCheckpoint: 0,
+    erasures: [],
+    erasuresAsked: new Set(),
     endReached: false,
     stage: "running",
     wanted: null,

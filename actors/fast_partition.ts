@@ -3,6 +3,7 @@
  * tested against. PURE in the same sense: the state is a function of records and barriers.
  */
 import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
+import { type Erasure, ErasureMatcher } from "../schema/erasure.ts";
 import { type EventScanner, SCAN_PADDING_BYTES } from "../schema/event_scanner.ts";
 import type { EventTexts } from "../schema/event_texts.ts";
 import { hash64 } from "../schema/hash64.ts";
@@ -270,15 +271,16 @@ export class FastPartition {
   }
 
   /**
-   * Closes an epoch: closes by the watermark, close-open, revisions, then forget.
+   * Closes an epoch: erases, closes by the watermark, close-open, revisions, then forget.
    *
    * @param writers get the rows; null where they are committed already
    */
   seal(barrier: PartitionBarrier, writers: SealWriters | null): FastSeal {
     const { table } = this;
     this.watermark = barrier.watermark;
+    const erased = this.#erase(barrier.erase ?? []);
     this.#closeByBarrier(barrier);
-    let inSessions = 0;
+    let inSessions = erased;
     for (const occurrence of this.#finished) {
       table.rowEpoch[occurrence] = barrier.epoch;
       inSessions += table.count[occurrence]!;
@@ -309,7 +311,10 @@ export class FastPartition {
     if (barrier.forgetBefore !== null) this.#forget(barrier.forgetBefore);
     const { held, openSessions, latestEventTime, pending } = this;
     const books = { records, duplicates, deadLetters: deadLetters.length, inSessions, held };
-    const counts = { ...books, openSessions, pendingRevisions: pending.size };
+    const counts = {
+      ...{ ...books, openSessions, pendingRevisions: pending.size },
+      ...(erased === 0 ? {} : { erased }),
+    };
     return { deadLetters, closingTimes, counts, latestEventTime };
   }
 
@@ -326,6 +331,37 @@ export class FastPartition {
       closeReason: table.closed[occurrence]! - 1,
       revision: table.revision[occurrence]!,
     };
+  }
+
+  /** As `eraseOccurrences` of the plain sessionizer. */
+  #erase(erasures: readonly Erasure[]): number {
+    if (erasures.length === 0) return 0;
+    const { table, pending } = this;
+    const matcher = new ErasureMatcher(erasures);
+    const gone = new Set<number>();
+    let erased = 0;
+    for (let i = 1; i <= table.top; i++) {
+      if (table.count[i] === 0 || !this.#isOf(matcher, i)) continue;
+      erased += Number.isNaN(table.rowEpoch[i]!) ? table.count[i]! : table.amended[i]!;
+      if (table.closed[i] === 0) this.openSessions--;
+      pending.delete(i);
+      gone.add(i);
+      table.remove(i);
+      this.#ids.remove(i);
+    }
+    this.#finished = this.#finished.filter((i) => !gone.has(i));
+    return erased;
+  }
+
+  /** Whether the occurrence's id, or the reader of one of its events, is meant. */
+  #isOf(matcher: ErasureMatcher, occurrence: number): boolean {
+    const { table } = this;
+    if (matcher.session(table.sessionId(occurrence))) return true;
+    table.open(this.#block, occurrence);
+    for (let i = 0; i < table.count[occurrence]!; i++) {
+      if (matcher.user(this.#block.userIdOf(i))) return true;
+    }
+    return false;
   }
 
   /** Closes every open occurrence that the barrier ends, with the reason that ended it first. */

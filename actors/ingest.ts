@@ -4,6 +4,7 @@
  * stands at one well-defined position of every partition. Partitions come and go with what polls say.
  */
 import type { Config } from "../schema/config.ts";
+import type { Erasure } from "../schema/erasure.ts";
 import { type PartitionBarrier, semanticsOf, type SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant, SourceError } from "../schema/errors.ts";
 import type { IngestStats } from "../schema/pipeline_stats.ts";
@@ -49,6 +50,8 @@ export class Ingest {
   #unannounced: number[] | null = [];
   #probed = false;
   readonly #readings = new Map<number, Reading>();
+  /** The ids of the erasures that were on a barrier of a partition since it is read. One that comes twice does no harm. */
+  readonly #erased = new Map<number, Set<string>>();
   /** Where a bounded run stops, by partition. */
   readonly #ends = new Map<number, number>();
   /** Where partitions end, as last asked. */
@@ -217,7 +220,10 @@ export class Ingest {
 
   /** Drops the partitions' state, here and in every shard. */
   #forget(partitions: readonly number[]): void {
-    for (const partition of partitions) this.#readings.delete(partition);
+    for (const partition of partitions) {
+      this.#readings.delete(partition);
+      this.#erased.delete(partition);
+    }
     for (const mailbox of this.deps.mailboxes) mailbox.post({ type: "drop", partitions });
   }
 
@@ -268,6 +274,13 @@ export class Ingest {
     }
   }
 
+  /** The erasures that the partition has not been through; from now on it has. */
+  #toErase(partition: number, erasures: readonly Erasure[] = []): Erasure[] {
+    const before = this.#erased.get(partition) ?? new Set();
+    if (erasures.length > 0) this.#erased.set(partition, new Set(erasures.map(({ id }) => id)));
+    return erasures.filter(({ id }) => !before.has(id));
+  }
+
   #close(command: Extract<IngestCommand, { type: "close" }>): void {
     if (command.stop) this.#stopped = true;
     const clock = Math.floor(this.deps.clock.now());
@@ -276,6 +289,7 @@ export class Ingest {
     for (const reading of this.#readings.values()) {
       const { partition, last, start, position, records } = reading;
       const atEnd = reading.atEnd && fresh;
+      const erase = this.#toErase(partition, command.erase);
       const barrier = nextBarrier(
         { partition, last, start, position, records, atEnd, lastRecord: markOf(reading) },
         {
@@ -285,6 +299,7 @@ export class Ingest {
           idleness: !this.deps.mode.untilEnd,
           closeOpen: command.closeOpen,
           revise: command.revise.includes(partition),
+          erase,
           final: command.stop,
         },
         this.#semantics,

@@ -4,6 +4,7 @@
  */
 import type { ColumnBatch } from "../schema/column_batch.ts";
 import type { Config } from "../schema/config.ts";
+import type { Erasure } from "../schema/erasure.ts";
 import type { EpochCloseReason, PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
 import type { OpenSession, OpenSessionQuery } from "../schema/open_session.ts";
 import type { ActorStats, IngestStats } from "../schema/pipeline_stats.ts";
@@ -51,6 +52,8 @@ export type IngestCommand =
     readonly closeOpen: boolean;
     /** Partitions whose pending revisions are due. */
     readonly revise: readonly number[];
+    /** Requests that are open, for every partition that has not been through them; absent: none. */
+    readonly erase?: readonly Erasure[];
     /** Whether shards shall snapshot the partitions that get a barrier. */
     readonly checkpoint: boolean;
     /** Partitions to snapshot even if they get none: their state is that at their newest barrier. */

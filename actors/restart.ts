@@ -2,7 +2,12 @@
  * Where an instance goes on with partitions that it is given: from each one's newest `txn`, its newest readable checkpoint, and the barriers that
  * the log recorded since. All that a restart needs is in the log, the checkpoints and the source.
  */
-import { type PartitionBarrier, SEMANTICS_VERSION, type SessionSemantics } from "../schema/epoch.ts";
+import {
+  type PartitionBarrier,
+  PLAIN_SEMANTICS_VERSION,
+  SEMANTICS_VERSION,
+  type SessionSemantics,
+} from "../schema/epoch.ts";
 import { SinkError, SourceError } from "../schema/errors.ts";
 import type { Checkpoint, CheckpointStore } from "../sinks/checkpoint_store.ts";
 import type { CommittedEpoch, Lake, LakeState, PartitionPosition } from "../sinks/sink.ts";
@@ -121,7 +126,7 @@ function startOf(
 
 /** Another meaning of records and barriers would make another state of them. */
 function checkSemantics(partition: number, version: number): void {
-  if (version === SEMANTICS_VERSION) return;
+  if (version >= PLAIN_SEMANTICS_VERSION && version <= SEMANTICS_VERSION) return;
   throw new SinkError(
     `Cannot replay partition ${partition}: its barriers were recorded under semantics version ${version}, and this ` +
       `program has ${SEMANTICS_VERSION}. Start the program that wrote them, stop it with Ctrl-C (it writes a ` +

@@ -10,6 +10,7 @@ import { textHash64 } from "../schema/hash64.ts";
 import type { CloseReason } from "../schema/session.ts";
 import { type AcceptedEvent, parseEvent, type Rejected, type SessionEvent } from "../schema/user_event.ts";
 import { keyAt, type RecordBatch, valueAt } from "../sources/source.ts";
+import { eraseOccurrences } from "./erase_occurrences.ts";
 import { capped, clockSkew, KEY_MISMATCH, NO_KEY, tooLate } from "./rejections.ts";
 
 /** An accepted event with its place in the log. */
@@ -56,8 +57,10 @@ export interface PartitionCounts {
   readonly records: number;
   readonly duplicates: number;
   readonly deadLetters: number;
-  /** Events of the sessions that this barrier finished, and those that its revisions brought in. */
+  /** Events of the sessions that this barrier finished, those that its revisions brought in, and those that it erased. */
   readonly inSessions: number;
+  /** Of these, the erased ones: in no row. Absent where there are none. */
+  readonly erased?: number;
   /** Events in sessions that are still open, and those that wait for a revision. */
   readonly held: number;
   readonly openSessions: number;
@@ -311,14 +314,15 @@ function close(state: PartitionState, occurrence: Occurrence, reason: CloseReaso
 }
 
 /**
- * Closes an epoch in the partition: closes by the watermark, close-open, revisions, then forget. The finished sessions
+ * Closes an epoch in the partition: erases, closes by the watermark, close-open, revisions, then forget. The finished sessions
  * leave with the seal, and stay remembered.
  */
 export function sealPartition(state: PartitionState, barrier: PartitionBarrier): PartitionSeal {
   state.watermark = barrier.watermark;
+  const erased = eraseOccurrences(state, barrier.erase ?? []);
   closeByBarrier(state, barrier);
   const { finished, deadLetters, closingTimes, records, duplicates } = state;
-  let inSessions = 0;
+  let inSessions = erased;
   for (const occurrence of finished) {
     occurrence.rowEpoch = barrier.epoch;
     inSessions += occurrence.events.length;
@@ -341,7 +345,7 @@ export function sealPartition(state: PartitionState, barrier: PartitionBarrier):
   const { held, openSessions, latestEventTime } = state;
   const [pendingRevisions, letters] = [state.pending.size, deadLetters.length];
   const books = { records, duplicates, deadLetters: letters, inSessions, held };
-  const counts = { ...books, openSessions, pendingRevisions };
+  const counts = { ...books, openSessions, pendingRevisions, ...(erased === 0 ? {} : { erased }) };
   return { barrier, finished, revised, deadLetters, closingTimes, counts, latestEventTime };
 }
 

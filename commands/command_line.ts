@@ -14,6 +14,7 @@ import { VERSION } from "../schema/version.ts";
 import { addCommand, spec } from "./command_spec.ts";
 import type { CommandContext } from "./context.ts";
 import type { SchemaName } from "./schema.ts";
+import { ERASE_SETTINGS } from "../schema/erase_settings.ts";
 import { addTableCommands } from "./table.ts";
 
 const DOCUMENTATION = `
@@ -95,6 +96,16 @@ const verify = spec({
     (await import("./verify.ts")).verifyData(config, values, context),
 });
 
+const erase = spec({
+  name: "erase",
+  summary: "take a reader or a session out of all that Sessionary keeps, and say what still holds them",
+  settings: ERASE_SETTINGS,
+  prefix: "ERASE_",
+  groups: [GROUPS.data, GROUPS.objectStore, GROUPS.service],
+  run: async ({ config }, { values }, context) =>
+    (await import("./erase.ts")).eraseData(config, values, context),
+});
+
 const config = spec({
   name: "config",
   summary: "the effective settings and where each came from; secrets are masked",
@@ -135,6 +146,7 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
   addCommand(program, run, context);
   addCommand(program, query, context, new Argument("<name>", "which query").choices(QUERY_NAMES));
   addCommand(program, verify, context);
+  addCommand(program, erase, context);
   addTableCommands(program, context);
   addSchemaCommand(program, context);
   addCommand(program, config, context);

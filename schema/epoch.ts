@@ -1,8 +1,12 @@
 /** What a barrier, a commit and a checkpoint say: the records from which a restart rebuilds the state. */
+import type { Erasure } from "./erasure.ts";
 import type { DeadLetterReason } from "./user_event.ts";
 
 /** Which meaning of the records and barriers the code has; a replay needs the same (ARCHITECTURE.md, "Restart"). */
-export const SEMANTICS_VERSION = 2;
+export const SEMANTICS_VERSION = 3;
+
+/** The least version that means the same by barriers that erase nothing: it brought revisions. */
+export const PLAIN_SEMANTICS_VERSION = 2;
 
 /** Why an epoch was closed. */
 export type EpochCloseReason = "interval" | "size" | "end" | "drain";
@@ -30,6 +34,8 @@ export interface PartitionBarrier {
   readonly closeOpen: boolean;
   /** Bring out every pending revision. Barriers recorded under semantics version 1 lack it: there were none. */
   readonly revise: boolean;
+  /** What is dropped from the state, before all else; absent where that is nothing. */
+  readonly erase?: readonly Erasure[];
   /** The last record before the barrier, to recognize the topic by; null where the partition has had none. */
   readonly lastRecord: RecordMark | null;
 }
@@ -43,7 +49,7 @@ export interface RecordMark {
 /** Counts of records: `consumed = inSessions + duplicates + deadLetters + held`, in every commit. */
 export interface Ledger {
   readonly consumed: number;
-  /** In committed sessions, as they are after their newest revision. */
+  /** In committed sessions, as they are after their newest revision, or erased. */
   readonly inSessions: number;
   readonly duplicates: number;
   readonly deadLetters: number;

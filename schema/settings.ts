@@ -1,4 +1,5 @@
 /** The tables of settings: the pipeline's, and each command's own. Everything a setting is stands here once. */
+import { ERASE_SETTINGS } from "./erase_settings.ts";
 import { KAFKA_HEADING, KAFKA_SETTINGS } from "./kafka_settings.ts";
 import { COUNTER_MAX, SESSION_ACTORS_MAX } from "./limits.ts";
 import { EVENT_RATE, PRODUCE_SETTINGS, SEED, SIMULATOR } from "./produce_settings.ts";
@@ -361,5 +362,6 @@ export const ALL_TABLES: readonly SettingTable[] = [
   QUERY_SETTINGS,
   CONFIG_SETTINGS,
   VERIFY_SETTINGS,
+  ERASE_SETTINGS,
   TABLE_SETTINGS,
 ];

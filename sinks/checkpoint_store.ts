@@ -79,6 +79,23 @@ export class CheckpointStore {
     return null;
   }
 
+  /**
+   * Deletes a partition's checkpoints at barriers below one, where a readable one at or above it makes them needless.
+   *
+   * @returns how many of them are left
+   */
+  async deleteBefore(partition: number, barrier: number): Promise<number> {
+    const { store } = this.options;
+    const keys = (await store.list(this.#prefix(partition))).map(({ key }) => key);
+    const old = keys.filter((key) => barrierOf(key) < barrier);
+    const newest = keys.at(-1);
+    if (newest === undefined || barrierOf(newest) < barrier || await this.#read(newest) === null) {
+      return old.length;
+    }
+    for (const key of old) await store.delete(key);
+    return 0;
+  }
+
   async #read(key: string): Promise<Checkpoint | null> {
     const bytes = await this.options.store.get(key);
     if (bytes === null) return null;

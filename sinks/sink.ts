@@ -53,6 +53,8 @@ export interface LakeCommit {
   readonly revisions: ColumnBatch;
   readonly advances: readonly PartitionAdvance[];
   readonly record: EpochRecord;
+  /** Events by partition that barriers erased before any row held them; absent: none. */
+  readonly erased?: ReadonlyMap<number, number>;
   /** Wall clock, epoch milliseconds. */
   readonly timestampMs: number;
 }

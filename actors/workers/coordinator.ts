@@ -20,7 +20,10 @@ import type {
 runActor<CoordinatorStart, CoordinatorCommand>(async (start, { report, commands }) => {
   const { config, mode, shards, ingest, warehouse } = start;
   const notice = (text: string) => report({ type: "notice", level: "warning", text });
-  const { lake, checkpoints, prepare, ping } = await openLake(config, { now: systemClock.now, notice });
+  const { lake, checkpoints, erasures, prepare, ping } = await openLake(config, {
+    now: systemClock.now,
+    notice,
+  });
   const access = openAccess(config, warehouse);
   const coordinator = new Coordinator({
     config,
@@ -29,6 +32,7 @@ runActor<CoordinatorStart, CoordinatorCommand>(async (start, { report, commands 
     lake,
     prepareLake: prepare,
     checkpoints,
+    erasures: async () => (await erasures.open()).map(({ erasure }) => erasure),
     warehouse: createWarehouse({ access }),
     deadLetterTopic: new DeadLetterTopic(() => openDeadLetterTopic(config, systemClock, notice)),
     ingest: channel<IngestCommand, IngestReport>(ingest),

@@ -1,5 +1,5 @@
 /** The dead letters beside the table: a file an epoch, of which those count that a commit names. */
-import type { ColumnBatch } from "../../schema/column_batch.ts";
+import { cellAt, type ColumnBatch, ColumnBatchBuilder } from "../../schema/column_batch.ts";
 import { DEAD_LETTER_COLUMNS, DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
 import { SinkError } from "../../schema/errors.ts";
 import { takeRows } from "../../schema/take_rows.ts";
@@ -11,6 +11,13 @@ import { decodeParquet, encodeParquet } from "./parquet.ts";
 
 export const DEAD_LETTERS_ROOT = "dead_letters/";
 const MANIFEST = /^dead_letters\/committed_before_\d{20}\.json$/;
+
+const [DETAIL, KEY, VALUE] = ["detail", "key", "value"].map((name) =>
+  DEAD_LETTER_COLUMNS.findIndex((column) => column.name === name)
+) as [number, number, number];
+
+/** Whether a dead letter with this key and value is meant. */
+export type LetterTest = (key: Uint8Array | null, value: Uint8Array | null) => boolean;
 
 /** A file of dead letters that a commit named before the log's cleanup deleted it. */
 export interface DeadLetterName {
@@ -81,6 +88,33 @@ export class DeadLetterFiles {
       }
     }
     return takeRows(DEAD_LETTER_KINDS, parts, selection);
+  }
+
+  /**
+   * Takes key and value of the letters that `test` finds, in every file, whether a commit names it or not. A file is written
+   * anew in its place.
+   */
+  async erase(test: LetterTest, dryRun: boolean): Promise<number> {
+    const { store } = this.options;
+    let erased = 0;
+    for (const { key: file } of await store.list(DEAD_LETTERS_ROOT)) {
+      if (MANIFEST.test(file)) continue;
+      const letters = await this.read(file);
+      const builder = new ColumnBatchBuilder(DEAD_LETTER_KINDS);
+      let found = 0;
+      for (let row = 0; row < letters.rows; row++) {
+        const cells = letters.columns.map((column) => cellAt(column, row));
+        if (test(cells[KEY] as Uint8Array | null, cells[VALUE] as Uint8Array | null)) {
+          found++;
+          [cells[DETAIL], cells[KEY], cells[VALUE]] = ["erased on request", null, null];
+        }
+        builder.push(cells);
+      }
+      erased += found;
+      if (found === 0 || dryRun) continue;
+      await store.put(file, encodeParquet(toArrow(DEAD_LETTER_COLUMNS, builder.finish())));
+    }
+    return erased;
   }
 
   /** The files that the log or the manifests name, the newest first, until every one of `unmet` is met. */

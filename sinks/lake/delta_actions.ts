@@ -1,4 +1,5 @@
 /** The actions of a Delta log (protocol: "Actions") and their text: one JSON object a line. */
+import type { Erasure } from "../../schema/erasure.ts";
 import { messageOf, SinkError } from "../../schema/errors.ts";
 import type { EpochRecord } from "../../schema/epoch.ts";
 
@@ -79,6 +80,8 @@ export interface CommitInfo {
   readonly sessionary?: EpochRecord;
   /** The pipeline's highest epoch up to and including this commit. */
   readonly sessionaryHighestEpoch?: number;
+  /** What the commit took out of the table for ever. */
+  readonly sessionaryErasure?: Erasure;
 }
 
 /** An action: an object with exactly one of these. Kinds that readers need not know are left out. */

@@ -35,6 +35,7 @@ import {
   ownRecord,
   positionsIn,
   retiredIn,
+  retirementOf,
   retiringTxns,
 } from "./lake_commit.ts";
 import {
@@ -44,6 +45,7 @@ import {
   mergeSessions,
   splitByDate,
 } from "./session_files.ts";
+import { LakeErasure } from "./lake_erasure.ts";
 import { Restore, type Restored } from "./restore.ts";
 import { assertKnown, evolveTable, newerColumns } from "./schema_evolution.ts";
 import { readInSlices } from "./slices.ts";
@@ -97,7 +99,9 @@ export interface DeltaLake extends Lake {
    * @throws {UserError} where there is no such version, or its files are gone
    */
   restore(version: number): Promise<Restored>;
-  /** Events by partition that are in the ledger and in no row, because a restore took the rows away. */
+  /** Erasing. The lake must be open. */
+  readonly erasure: LakeErasure;
+  /** Events by partition that are in the ledger and in no row, because a restore or an erasure took the rows away. */
   retiredEvents(): Promise<ReadonlyMap<number, number>>;
   /** The table at its newest version. */
   summary(): Promise<TableSummary>;
@@ -129,6 +133,7 @@ class StoredLake implements DeltaLake {
   readonly #files: DataFiles;
   readonly #deadLetters: DeadLetterFiles;
   readonly past: TablePast;
+  readonly erasure: LakeErasure;
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
   /** Commits that failed, by their content: one that is tried again may be in the log already. */
@@ -155,6 +160,9 @@ class StoredLake implements DeltaLake {
       onCheckpointFailure: (error) =>
         onWarning(`Could not write a Delta checkpoint, readers start slower: ${messageOf(error)}`),
     });
+    const newestFirst = (version: number) => this.#newestFirst(version);
+    const [owner, table, files, deadLetters] = [this.#owner, this.#table, this.#files, this.#deadLetters];
+    this.erasure = new LakeErasure({ owner, table, files, deadLetters, newestFirst, now, uuid });
   }
 
   async open(): Promise<LakeState> {
@@ -199,8 +207,8 @@ class StoredLake implements DeltaLake {
       if (fenced.length > 0) return { refused: fenced };
       const highestEpoch = Math.max(this.#highestEpoch, commit.record.epoch);
       const rewrite = await copyOnWrite?.on(snapshot) ?? null;
-      const back = new Map([...rewrite?.recovered ?? []].map(([partition, events]) => [partition, -events]));
-      const retired = retiringTxns(snapshot, this.#owner, back, commit.timestampMs);
+      const gone = retirementOf(commit.erased, rewrite);
+      const retired = retiringTxns(snapshot, this.#owner, gone, commit.timestampMs);
       return { actions: epochActions(this.#owner, commit, rewrite, retired, txnId, highestEpoch) };
     });
     this.#failed.delete(identity);
@@ -303,6 +311,7 @@ class StoredLake implements DeltaLake {
       timestampMs: Math.floor(this.#now()),
     });
     const outcome = await this.#table.commit<null>(txnId, async (snapshot) => {
+      await this.erasure.assertRestorable(version, snapshot);
       const actions = await restore.on(snapshot);
       return actions === null ? { refused: null } : { actions };
     });

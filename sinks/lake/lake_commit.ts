@@ -87,6 +87,18 @@ export function retiringTxns(
   });
 }
 
+/** What an epoch's commit retires: what its barriers erased, less what its revisions bring back. */
+export function retirementOf(
+  erased: ReadonlyMap<number, number> = new Map(),
+  rewrite: Rewrite | null,
+): Map<number, number> {
+  const gone = new Map(erased);
+  for (const [partition, events] of rewrite?.recovered ?? []) {
+    gone.set(partition, (gone.get(partition) ?? 0) - events);
+  }
+  return gone;
+}
+
 /** The places of the owner's partitions, ascending. */
 export function positionsIn(snapshot: Snapshot, owner: Owner): PartitionPosition[] {
   const prefix = `${owner.pipeline}/${owner.topic}/`;

@@ -2,6 +2,7 @@
 import type { Config } from "../../schema/config.ts";
 import { dataPaths } from "../../schema/data_paths.ts";
 import { CheckpointStore } from "../checkpoint_store.ts";
+import { ErasureStore } from "../erasure_store.ts";
 import { readAuthorities } from "../http_pool.ts";
 import type { ObjectStore } from "../sink.ts";
 import { FolderStore } from "./folder_store.ts";
@@ -19,6 +20,7 @@ export interface LakeDeps {
 export interface OpenedLake {
   readonly lake: DeltaLake;
   readonly checkpoints: CheckpointStore;
+  readonly erasures: ErasureStore;
   readonly upkeep: TableUpkeep;
   /**
    * Makes sure, before anything is committed, that the store is there and keeps what commits rest on.
@@ -64,6 +66,7 @@ export async function openLake(config: Config, { now, notice }: LakeDeps): Promi
   const { pipeline, topic } = config;
   return {
     lake: openDeltaLake({ store, pipeline, topic, now, uuid, onWarning: notice }),
+    erasures: new ErasureStore({ store, pipeline, topic }),
     checkpoints: new CheckpointStore({ store, pipeline, topic, notice }),
     upkeep: new TableUpkeep({ store, now, uuid }),
     prepare,

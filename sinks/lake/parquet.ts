@@ -6,6 +6,7 @@
 import { type Table, tableFromIPC, tableToIPC } from "apache-arrow";
 import {
   Compression,
+  EnabledStatistics,
   readParquet,
   Table as WasmTable,
   writeParquet,
@@ -43,6 +44,9 @@ function writerProperties({ rowsPerGroup, dictionary }: Required<WriteOptions>):
     .setCompression(Compression.ZSTD)
     .setDictionaryEnabled(dictionary)
     .setMaxRowGroupSize(rowsPerGroup)
+    // Ids of people and sessions stand in rows alone, never in a footer.
+    .setColumnStatisticsEnabled("session_id", EnabledStatistics.None)
+    .setColumnStatisticsEnabled("user_id", EnabledStatistics.None)
     .setCreatedBy("Sessionary")
     .build();
 }

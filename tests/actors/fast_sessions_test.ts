@@ -6,6 +6,7 @@ import { PlainSessions } from "../../actors/plain_sessions.ts";
 import type { ShardSeal, ShardSessions } from "../../actors/sessions.ts";
 import { cellAt, type ColumnBatch } from "../../schema/column_batch.ts";
 import type { PartitionBarrier, SessionSemantics } from "../../schema/epoch.ts";
+import { erasureOf } from "../../schema/erasure.ts";
 import { AssertionError } from "../../schema/errors.ts";
 import { EVENT_TYPES } from "../../schema/user_event.ts";
 import { recordBatchOf } from "../../sources/record_batch.ts";
@@ -18,6 +19,15 @@ const DAY = 24 * 60 * MINUTE;
 
 const IDS = ["s1", "s2", "session-3", "__proto__", "\ufeff", "\u{1f600}", "x".repeat(128)];
 const TEXTS = [null, "a", "Herald", "a\u0301\0", "\u{1f600}", 'a "quoted" text', "y".repeat(70)];
+
+const ERASURES = [
+  ["user_id", "7"],
+  ["user_id", "4294967295"],
+  ...IDS.map((id) => ["session_id", id] as const),
+]
+  .map(([kind, value]) => [
+    erasureOf({ id: "request", kind: kind as "user_id" | "session_id", salt: "salt" }, value!),
+  ]);
 
 /** What happens to both: a record comes, a barrier closes an epoch, or the process restarts. */
 type Step =
@@ -85,6 +95,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
         revise: fc.boolean(),
         closeOpen: fc.integer({ max: 5, min: 0 }).map((n) => n === 0),
         clock: fc.constantFrom(T0, 9_999_999_999_999),
+        erase: fc.constantFrom(undefined, undefined, undefined, ...ERASURES),
       }),
     }),
   },
