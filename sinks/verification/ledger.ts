@@ -69,7 +69,7 @@ export function checkLedger(
     const inRows = rowEvents.get(partition) ?? 0;
     const gone = retired.get(partition) ?? 0;
     if (inRows + gone === ledger.inSessions) continue;
-    const restored = gone === 0 ? "" : `, a restore took ${gone} away`;
+    const restored = gone === 0 ? "" : `, a restore or an erasure took ${gone} away`;
     differences.push(
       `partition ${partition}: the rows hold ${inRows} events${restored}, the ledger ${ledger.inSessions}`,
     );

@@ -1,6 +1,7 @@
 /** When epochs are checkpoints, and of what. */
 import { assertEquals } from "@std/assert";
 import type { EpochEvent } from "../../actors/epoch_state.ts";
+import { erasureOf } from "../../schema/erasure.ts";
 import { EPOCHS_PER_CHECKPOINT } from "../../schema/limits.ts";
 import { EpochWorld } from "../support/epoch_world.ts";
 import { T0 } from "../support/records.ts";
@@ -110,4 +111,21 @@ Deno.test("a snapshot alone waits until the epoch before it, at whose barrier it
   assertEquals([w.commits.length, w.checkpoints.length], [0, 0]);
   w.finish();
   assertEquals([w.commits.length, w.checkpoints.length, w.settled], [1, 1, 1]);
+});
+
+Deno.test("an erasure goes with every close while it is open, and makes the first of them a checkpoint", () => {
+  const w = world({ partitions: 1 });
+  const erasure = erasureOf({ id: "request", kind: "user_id", salt: "salt" }, "7");
+  w.send({ type: "erasures", erasures: [erasure] });
+  for (let i = 0; i < 2; i++) {
+    arriveOne(w);
+    w.send(TICK);
+    w.finish();
+  }
+  w.send({ type: "erasures", erasures: [] });
+  arriveOne(w);
+  w.send(TICK);
+  w.finish();
+  assertEquals(w.closes.map(({ checkpoint }) => checkpoint), [true, false, false]);
+  assertEquals(w.closes.map(({ erase }) => erase), [[erasure], [erasure], undefined]);
 });

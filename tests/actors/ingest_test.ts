@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { ShardMessage } from "../../actors/protocol.ts";
 import { shardOf } from "../../actors/shard.ts";
 import type { PartitionBarrier } from "../../schema/epoch.ts";
+import { erasureOf } from "../../schema/erasure.ts";
 import { SourceError } from "../../schema/errors.ts";
 import { keyAt } from "../../sources/source.ts";
 import { turns } from "../support/fake_clock.ts";
@@ -356,4 +357,14 @@ Deno.test("committed positions reach the source, and a shutdown closes it", asyn
   await turns();
   assertEquals(source.committed, [new Map([[0, 2]])]);
   assertEquals([source.closed, w.has("stopped")], [true, true]);
+});
+
+Deno.test("an erasure is on one barrier of a partition, also where nothing else changes", async () => {
+  await using w = new IngestWorld(sourceOf(3));
+  w.assign(startOf(0));
+  await w.untilRouted(3);
+  const erase = [erasureOf({ id: "request", kind: "session_id", salt: "salt" }, "s1")];
+  assertEquals((await w.close()).map(({ erase }) => erase), [undefined]);
+  assertEquals((await w.close({ erase })).map(({ erase }) => erase), [erase]);
+  assertEquals(await w.close({ erase }), []);
 });

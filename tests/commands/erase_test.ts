@@ -36,7 +36,7 @@ async function* filesBelow(folder: string): AsyncGenerator<string> {
 /** What a file of the lake says, decoded: Parquet as JSON, a checkpoint without its compression. */
 async function textOf(path: string): Promise<string> {
   const bytes = await Deno.readFile(path);
-  if (path.endsWith(".parquet") && !path.includes(".checkpoint.")) {
+  if (path.endsWith(".parquet")) {
     const table = decodeParquet(bytes, path);
     const shown = (value: unknown) =>
       typeof value === "bigint"

@@ -164,3 +164,15 @@ Deno.test("one that vanishes between listing and reading is passed over", async 
   };
   assertEquals(await w.newestNumber(), 5);
 });
+
+Deno.test("checkpoints below a barrier are deleted only where one at or above it can be read", async () => {
+  const w = new World();
+  await w.write(3, 5);
+  assertEquals(await w.checkpoints.deleteBefore(0, 6), 2);
+  await w.write(7);
+  w.damage(7, (bytes) => bytes.slice(0, -1));
+  assertEquals(await w.checkpoints.deleteBefore(0, 6), 2);
+  await w.write(7);
+  assertEquals(await w.checkpoints.deleteBefore(0, 6), 0);
+  assertEquals([...w.store.objects.keys()], [keyOf(7)]);
+});
