@@ -4,8 +4,8 @@ import type { EpochReport, PipelineSummary, RunMode } from "../actors/protocol.t
 import type { Config, ResolvedConfig } from "../schema/config.ts";
 import type { Inspection, OpenSessionQuery } from "../schema/open_session.ts";
 import type { PipelineStats } from "../schema/pipeline_stats.ts";
+import { tableLocation } from "../schema/data_paths.ts";
 import { maskUrl } from "../schema/setting.ts";
-import { tableLocation } from "../sinks/lake/open.ts";
 import type { Explorer } from "../web/explorer.ts";
 import type { QueryService } from "../web/query_service.ts";
 import type { WebServer } from "../web/server.ts";

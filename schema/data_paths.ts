@@ -1,5 +1,7 @@
 /** Where in `DATA_DIR` what is. Apart from the settings, whose validation no actor needs at its start. */
 
+import type { Config } from "./config.ts";
+
 /** Where each part of the pipeline's data lies below `dataDir`. */
 export interface DataPaths {
   readonly events: string;
@@ -18,4 +20,10 @@ export function dataPaths(dataDir: string): DataPaths {
     warehouse: `${root}/warehouse`,
     kafkaMember: `${root}/kafka_member.json`,
   };
+}
+
+/** Where the Delta table is, for people. */
+export function tableLocation({ dataDir, s3Endpoint, s3Bucket, s3Prefix }: Config): string {
+  if (s3Endpoint === null) return `${dataPaths(dataDir).lake}/sessions`;
+  return `s3://${s3Bucket}${s3Prefix === null ? "" : `/${s3Prefix}`}/sessions at ${s3Endpoint}`;
 }

@@ -70,9 +70,3 @@ export async function openLake(config: Config, { now, notice }: LakeDeps): Promi
     ping: async () => void await store.get(`${TABLE_ROOT}_delta_log/_last_checkpoint`),
   };
 }
-
-/** Where the Delta table is, for people. */
-export function tableLocation({ dataDir, s3Endpoint, s3Bucket, s3Prefix }: Config): string {
-  if (s3Endpoint === null) return `${dataPaths(dataDir).lake}/sessions`;
-  return `s3://${s3Bucket}${s3Prefix === null ? "" : `/${s3Prefix}`}/sessions at ${s3Endpoint}`;
-}
