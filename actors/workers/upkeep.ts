@@ -14,9 +14,10 @@ async function openTable(
 ): Promise<TableCare> {
   const { openLake } = await import("../../sinks/lake/open.ts");
   const { optimizePlan } = await import("../../sinks/lake/optimize_plan.ts");
+  const { retentionOptions } = await import("../../sinks/lake/retention_plan.ts");
   const { createWarehouse } = await import("../../sinks/warehouse/clickhouse_warehouse.ts");
   const { openAccess } = await import("../../sinks/warehouse/open.ts");
-  const { upkeep } = await openLake(config, { now: systemClock.now, notice });
+  const { upkeep, retention } = await openLake(config, { now: systemClock.now, notice });
   const clickhouse = createWarehouse({ access: openAccess(config, warehouse) });
   const followed = (tableId: string) => clickhouse.doneVersions(tableId);
   return {
@@ -24,6 +25,8 @@ async function openTable(
       upkeep.optimize(optimizePlan(config, systemClock.now(), { date: null, patient: true }), signal),
     vacuum: () => upkeep.vacuum({ retentionMs: config.vacuumRetentionMs, force: false }, followed),
     cleanLog: () => upkeep.cleanLog(followed),
+    retire: () =>
+      retention.retire(retentionOptions(config, systemClock.now(), config.retentionMs ?? Infinity), followed),
   };
 }
 
