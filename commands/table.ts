@@ -68,7 +68,7 @@ const vacuum = spec({
 
 const retain = spec({
   ...TABLE,
-  groups: [...TABLE.groups, GROUPS.clickhouse, GROUPS.upkeep],
+  groups: [...TABLE.groups, GROUPS.clickhouse, GROUPS.retention],
   name: "retain",
   summary: "let whole dates leave the table and ClickHouse by their age, into the archive if there is one",
   settings: { olderThan, dryRun, json },

@@ -7,6 +7,7 @@ import {
   BUCKET_PATTERN,
   PREFIX_CONSTRAINT,
   PREFIX_PATTERN,
+  RETENTION_HEADING,
   UPKEEP_HEADING,
   UPKEEP_SETTINGS,
 } from "./upkeep_settings.ts";
@@ -39,6 +40,7 @@ export const GROUPS = {
   kafka: KAFKA_HEADING,
   objectStore: OBJECT_STORE,
   upkeep: UPKEEP_HEADING,
+  retention: RETENTION_HEADING,
   clickhouse: CLICKHOUSE,
   service: SERVICE,
 } as const;

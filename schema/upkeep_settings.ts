@@ -2,6 +2,7 @@
 import { duration, optionalDuration, type SettingTable, size, text } from "./setting.ts";
 
 export const UPKEEP_HEADING = "Table upkeep:";
+export const RETENTION_HEADING = "Retention and archive:";
 
 /** What a bucket may be called, and a prefix in it. */
 export const BUCKET_PATTERN = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
@@ -52,7 +53,7 @@ export const UPKEEP_SETTINGS = {
   retentionMs: optionalDuration(
     {
       env: "RETENTION",
-      group: UPKEEP_HEADING,
+      group: RETENTION_HEADING,
       doc: "age at which whole session_dates leave the table and ClickHouse; kept for ever by default",
     },
     "1d",
@@ -61,7 +62,7 @@ export const UPKEEP_SETTINGS = {
   archiveBucket: text(
     {
       env: "ARCHIVE_BUCKET",
-      group: UPKEEP_HEADING,
+      group: RETENTION_HEADING,
       doc: "bucket of the archive of such dates, at S3_ENDPOINT; S3_BUCKET by default",
     },
     null,
@@ -71,7 +72,7 @@ export const UPKEEP_SETTINGS = {
   archivePrefix: text(
     {
       env: "ARCHIVE_PREFIX",
-      group: UPKEEP_HEADING,
+      group: RETENTION_HEADING,
       doc:
         "where in the bucket, or in DATA_DIR/archive, the archive is; unset with ARCHIVE_BUCKET: there is none",
     },
