@@ -1,6 +1,7 @@
 /** Worker entry of the upkeep actor: loads the lake when it is first used, for it idles most of its life. */
 /// <reference lib="deno.worker" />
 import type { Config } from "../../schema/config.ts";
+import { invariant } from "../../schema/errors.ts";
 import { systemClock } from "../clock.ts";
 import { runActor } from "../mailbox.ts";
 import type { UpkeepStart } from "../protocol.ts";
@@ -25,8 +26,11 @@ async function openTable(
       upkeep.optimize(optimizePlan(config, systemClock.now(), { date: null, patient: true }), signal),
     vacuum: () => upkeep.vacuum({ retentionMs: config.vacuumRetentionMs, force: false }, followed),
     cleanLog: () => upkeep.cleanLog(followed),
-    retire: () =>
-      retention.retire(retentionOptions(config, systemClock.now(), config.retentionMs ?? Infinity), followed),
+    retire() {
+      const { retentionMs } = config;
+      invariant(retentionMs !== null, "dates are retired only where they have an age to leave at");
+      return retention.retire(retentionOptions(config, systemClock.now(), retentionMs), followed);
+    },
   };
 }
 

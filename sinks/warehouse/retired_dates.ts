@@ -9,14 +9,11 @@ import { sqlText } from "./ddl.ts";
 const DATES_PER_DELETE_MAX = 1_000;
 
 /**
- * Deletes the rows of dates, and waits until they are gone. The analytics' tables are not touched: a view sees inserts alone.
+ * A try that was given up goes on in ClickHouse: another one beside it would rewrite the same parts again.
  *
- * @throws {SinkError} while an earlier try is still being worked off; else the client's own errors
+ * @throws {SinkError} while a mutation of the table is being worked off; else the client's own errors
  */
-export async function deleteDates(
-  { client, cluster, location }: ClickHouseAccess,
-  dates: readonly string[],
-): Promise<void> {
+export async function requireNoMutation({ client, location }: ClickHouseAccess): Promise<void> {
   const running = await firstRow(
     client,
     "SELECT count() FROM system.mutations " +
@@ -27,6 +24,13 @@ export async function deleteDates(
       "an earlier mutation of the table must end first (system.mutations shows it).";
     throw new SinkError(message, true);
   }
+}
+
+/** Deletes the rows of dates, and waits until they are gone. The analytics are not touched: a view sees inserts alone. */
+export async function deleteDates(
+  { client, cluster }: ClickHouseAccess,
+  dates: readonly string[],
+): Promise<void> {
   for (let at = 0; at < dates.length; at += DATES_PER_DELETE_MAX) {
     const some = dates.slice(at, at + DATES_PER_DELETE_MAX);
     const statement = `ALTER TABLE session_metrics DELETE WHERE ${isOf(some)}`;
