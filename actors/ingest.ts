@@ -7,7 +7,7 @@ import type { Config } from "../schema/config.ts";
 import { type PartitionBarrier, semanticsOf, type SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant, SourceError } from "../schema/errors.ts";
 import type { IngestStats } from "../schema/pipeline_stats.ts";
-import type { PartitionRange, Poll, RecordBatch, Source } from "../sources/source.ts";
+import type { Poll, RecordBatch, Source } from "../sources/source.ts";
 import { nextBarrier } from "./barrier.ts";
 import type { Clock } from "./clock.ts";
 import { batchBytes, type Channel, type Mailbox } from "./mailbox.ts";
@@ -194,34 +194,30 @@ export class Ingest {
   /** Tells the coordinator of new assignments: they are read when it says from where. */
   async #announce(): Promise<void> {
     const { source, coordinator } = this.deps;
-    while (this.#unannounced !== null) {
-      const given = new Set(this.#unannounced);
-      const ranges = await source.ranges();
-      this.#lagEnds = new Map(ranges.map(({ partition, end }) => [partition, end]));
-      for (const partition of given) {
-        if (!this.#ends.has(partition)) this.#ends.set(partition, this.#lagEnds.get(partition) ?? 0);
-      }
-      await this.#probe(ranges.filter(({ partition }) => given.has(partition)));
-      if (this.#unannounced.some((partition) => !given.has(partition))) continue; // the probe's polls brought more
-      this.#unannounced = null;
-      const partitions = [...this.#assignments].filter(([partition]) => given.has(partition))
-        .map(([partition, assignment]) => ({ partition, assignment }));
-      coordinator.send({ type: "assigned", partitions, ranges });
+    if (this.#unannounced === null) return;
+    const given = new Set(this.#unannounced);
+    this.#unannounced = null;
+    const ranges = await source.ranges();
+    this.#lagEnds = new Map(ranges.map(({ partition, end }) => [partition, end]));
+    for (const partition of given) {
+      if (!this.#ends.has(partition)) this.#ends.set(partition, this.#lagEnds.get(partition) ?? 0);
     }
+    const partitions = [...this.#assignments].filter(([partition]) => given.has(partition))
+      .map(([partition, assignment]) => ({ partition, assignment }));
+    coordinator.send({ type: "assigned", partitions, ranges });
   }
 
-  /** Looks once, before anything is read, whether the topic is keyed as it must be. */
-  async #probe(ranges: readonly PartitionRange[]): Promise<void> {
+  /** Looks where a pipeline begins whether the topic is keyed as it must be; one that reads on has been looked at. */
+  async #probe(starts: readonly PartitionStart[]): Promise<void> {
     const { source, config } = this.deps;
-    if (this.#probed || ranges.length === 0 || config.keyCheck !== "session_id") return;
+    if (this.#probed || starts.length === 0 || config.keyCheck !== "session_id") return;
     this.#probed = true;
-    const probed = {
-      topic: source.topic,
-      seek: (partition: number, offset: number) => source.seek(partition, offset),
-      pause: (partition: number) => source.pause(partition),
-      poll: (maxBytes: number, waitMs: number) => this.#poll(maxBytes, waitMs),
-    };
-    await probeKeys(probed, ranges);
+    if (starts.some(({ checkpoint, replay }) => checkpoint !== null || replay.length > 0)) return;
+    const [seek, pause, poll] = [source.seek.bind(source), source.pause.bind(source), this.#poll.bind(this)];
+    const ranges = (await source.ranges()).filter((range) =>
+      starts.some(({ partition }) => partition === range.partition)
+    );
+    await probeKeys({ topic: source.topic, seek, pause, poll }, ranges);
   }
 
   /** Drops the partitions' state, here and in every shard. */
@@ -322,6 +318,7 @@ export class Ingest {
     const { source, notice, mailboxes, mode } = this.deps;
     const holds = ({ partition, assignment }: Assignment) => this.#assignments.get(partition) === assignment;
     for (const partition of this.#readings.keys()) source.pause(partition);
+    await this.#probe(partitions.filter(holds));
     await Promise.all(partitions.filter(holds).map((start) => requireSameTopic(source, start, notice)));
     for (const start of partitions.filter(holds)) {
       if (holds(start)) await this.#replay(start);

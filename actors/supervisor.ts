@@ -10,7 +10,6 @@ import { assertNever, EXIT, SinkError, UserError } from "../schema/errors.ts";
 import type { Inspection, OpenSessionQuery } from "../schema/open_session.ts";
 import type { PipelineStats } from "../schema/pipeline_stats.ts";
 import type { ChdbControl, ChdbNotice } from "../sinks/warehouse/chdb_protocol.ts";
-import { openAccess } from "../sinks/warehouse/open.ts";
 import { systemClock } from "./clock.ts";
 import { Inspections } from "./inspections.ts";
 import type {
@@ -50,8 +49,8 @@ export interface Pipeline {
   stats(): PipelineStats;
   /** Asks the session actors for open sessions. */
   inspect(query: OpenSessionQuery): Promise<Inspection>;
-  /** For read-only queries, on the calling thread. */
-  readonly warehouse: ClickHouseClient;
+  /** A client for read-only queries, on the calling thread; closed with the pipeline. */
+  openWarehouse(): Promise<ClickHouseClient>;
 }
 
 /** The embedded ClickHouse in its worker. One process may hold one data folder. */
@@ -125,7 +124,6 @@ export async function startPipeline(options: PipelineOptions): Promise<Pipeline>
 class Supervisor implements Pipeline {
   readonly finished: Promise<PipelineSummary>;
   readonly ready: Promise<void>;
-  readonly warehouse: ClickHouseClient;
   readonly #workers: Worker[] = [];
   readonly #coordinator: Worker;
   readonly #epochListeners: ((report: EpochReport) => void)[] = [];
@@ -134,8 +132,12 @@ class Supervisor implements Pipeline {
   readonly #board: StatsBoard;
   readonly #sessionActors: Worker[] = [];
   readonly #inspections: Inspections;
+  #warehouse: Promise<ClickHouseClient> | null = null;
 
-  constructor(options: PipelineOptions, embedded: EmbeddedWarehouse | null) {
+  constructor(
+    private readonly options: PipelineOptions,
+    private readonly embedded: EmbeddedWarehouse | null,
+  ) {
     const ready = Promise.withResolvers<void>();
     const finished = Promise.withResolvers<PipelineSummary>();
     this.ready = ready.promise;
@@ -143,7 +145,6 @@ class Supervisor implements Pipeline {
     const { optimizeIntervalMs, vacuumIntervalMs, retentionMs } = options.config;
     const upkeep = !options.untilEnd && (optimizeIntervalMs + vacuumIntervalMs > 0 || retentionMs !== null);
     this.#board = new StatsBoard(options.config.sessionActors, upkeep, systemClock.now);
-    this.warehouse = openAccess(options.config, embedded?.connect() ?? null).client;
     const receive = (actor: Worker, message: ActorReport) => {
       if (message.type === "finished") finished.resolve(message.summary);
       else if (message.type === "failed") finished.reject(errorOf(message.failure));
@@ -151,14 +152,20 @@ class Supervisor implements Pipeline {
       else if (actor === this.#coordinator) ready.resolve();
     };
     this.#coordinator = this.#startActors(options, embedded?.connect() ?? null, receive);
-    if (upkeep) this.#startUpkeep(options.config, embedded?.connect() ?? null, receive);
+    // Not before: what it loads would keep a restart from reading.
+    if (upkeep) {
+      this.ready.then(
+        () => this.#startUpkeep(options.config, embedded?.connect() ?? null, receive),
+        () => {},
+      );
+    }
     this.#inspections = new Inspections(
       this.#sessionActors.map((worker) => (command: SessionActorCommand) => worker.postMessage(command)),
       systemClock,
     );
     this.finished = finished.promise.finally(async () => {
       for (const worker of this.#workers) worker.terminate();
-      await this.warehouse.close();
+      await (await this.#warehouse)?.close();
       await embedded?.close();
     });
     this.finished.catch(ready.reject);
@@ -181,6 +188,13 @@ class Supervisor implements Pipeline {
 
   stats(): PipelineStats {
     return this.#board.stats;
+  }
+
+  openWarehouse(): Promise<ClickHouseClient> {
+    const { options: { config }, embedded } = this;
+    // Loaded when it is asked for, so that a restart reads sooner.
+    return this.#warehouse ??= import("../sinks/warehouse/open.ts")
+      .then(({ openAccess }) => openAccess(config, embedded?.connect() ?? null).client);
   }
 
   inspect(query: OpenSessionQuery): Promise<Inspection> {

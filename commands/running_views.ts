@@ -5,19 +5,19 @@ import type { Explorer } from "../web/explorer.ts";
 import type { QueryService } from "../web/query_service.ts";
 
 interface WithWarehouse {
-  readonly warehouse: ClickHouseClient;
+  openWarehouse(): Promise<ClickHouseClient>;
 }
 
 /** Makes the named queries, and what the page asks of the sinks. */
 export function runningViews(config: Config) {
   return {
-    async createQueryService({ warehouse }: WithWarehouse): Promise<QueryService> {
+    async createQueryService(pipeline: WithWarehouse): Promise<QueryService> {
       const { createQueryService } = await import("./open_query_service.ts");
-      return createQueryService(config, warehouse);
+      return createQueryService(config, await pipeline.openWarehouse());
     },
-    async createExplorer({ warehouse }: WithWarehouse): Promise<Explorer> {
+    async createExplorer(pipeline: WithWarehouse): Promise<Explorer> {
       const { createExplorer } = await import("./open_explorer.ts");
-      return createExplorer(config, warehouse);
+      return createExplorer(config, await pipeline.openWarehouse());
     },
   };
 }

@@ -1,6 +1,6 @@
 /** `sessionary schema`: the three contracts, as other programs read them. */
 import { assertNever } from "../schema/errors.ts";
-import { UserEventSchema } from "../schema/user_event.ts";
+import { UserEventSchema } from "../schema/event_contract.ts";
 import { SESSION_SCHEMA_STRING } from "../sinks/lake/delta_schema.ts";
 import { clickhouseSchema } from "../sinks/warehouse/migrations.ts";
 import type { CommandContext } from "./context.ts";

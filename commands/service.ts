@@ -1,6 +1,5 @@
 /** Runs the pipeline with its web server, for `dev` and `run`. */
 import { getLogger } from "@logtape/logtape";
-import process from "node:process";
 import type { EpochReport, PipelineSummary, RunMode } from "../actors/protocol.ts";
 import type { Config, ResolvedConfig } from "../schema/config.ts";
 import type { Inspection, OpenSessionQuery } from "../schema/open_session.ts";
@@ -8,16 +7,16 @@ import type { PipelineStats } from "../schema/pipeline_stats.ts";
 import { maskUrl } from "../schema/setting.ts";
 import { tableLocation } from "../sinks/lake/open.ts";
 import type { Explorer } from "../web/explorer.ts";
-import { createMetrics } from "../web/metrics.ts";
-import { createMonitoringApp, type MonitoringOptions } from "../web/monitoring.ts";
-import { PageAssets } from "../web/page_assets.ts";
-import { createApp, startWebServer, type WebServer } from "../web/server.ts";
 import type { QueryService } from "../web/query_service.ts";
+import type { WebServer } from "../web/server.ts";
 import type { CommandContext } from "./context.ts";
 import { openDataDir } from "./data_dir.ts";
-import { PageService } from "./page_service.ts";
 import { requireReachableServers } from "./permissions.ts";
 import { epochHeader, formatEpoch, formatFirstScreen, formatSummary } from "./terminal.ts";
+import type { WebService } from "./web_service.ts";
+
+/** Milliseconds after which a pipeline that is still restoring gets its page, metrics and health. */
+const WEB_DELAY_MS = 2_000;
 
 /** What is used here of a pipeline that runs. */
 export interface RunningPipeline {
@@ -54,94 +53,71 @@ export async function runService<P extends RunningPipeline>(
   const { config } = options.resolved;
   requireReachableServers(config);
   const dataDir = await openDataDir({ path: config.dataDir, pid: context.pid });
-  let queryService: QueryService | null = null;
-  let running: P | null = null;
-  const monitoring = monitor(() => running?.stats() ?? null, context);
-  const page = new PageService({
-    clock: context.clock,
-    process: processStats,
-    source: options.source,
-    epochIntervalMs: config.epochIntervalMs,
-  });
-  const showing = new AbortController();
-  let shown = Promise.resolve();
-  const servers: WebServer[] = [];
+  const started = options.startPipeline({ config, ...options.mode });
+  const opening = openWebService(started, options, context);
+  let served = false;
   try {
-    const server = listen(options.resolved, monitoring, () => queryService, page, context);
-    servers.push(server);
-    const { metricsHost, metricsPort } = config;
-    if (metricsPort !== null) servers.push(listenForMetrics(metricsHost, metricsPort, monitoring));
-    await dataDir.announce({ pid: context.pid, url: server.url });
-    const pipeline = await options.startPipeline({ config, ...options.mode });
-    running = pipeline;
+    const announced = opening.then(({ server: { url } }) => dataDir.announce({ pid: context.pid, url }));
+    const pipeline = await Promise.race([started, announced.then(() => started)]);
+    pipeline.finished.catch(() => {}); // it is awaited once all is open
     const logger = getLogger(["sessionary", "pipeline"]);
     pipeline.onNotice(({ level, text }) => {
       logger[level]("{text}", { text });
-      page.note(level, text);
+      opening.then(({ page }) => page.note(level, text), () => {});
     });
-    pipeline.onEpoch(epochPrinter(options.resolved, context));
-    if (config.logFormat === "text") {
+    const screen = announced.then(() => opening).then(({ server }) => {
+      if (config.logFormat !== "text") return;
       context.print(`${firstScreen(options.source, options.resolved, server)}\n\n${epochHeader()}`);
-    }
-    queryService = await options.createQueryService(pipeline);
-    shown = page.show(pipeline, await options.createExplorer(pipeline), showing.signal);
+    });
+    pipeline.onEpoch((report) => {
+      if (config.logFormat === "json") context.print(JSON.stringify(report));
+      else screen.then(() => context.print(formatEpoch(report)), () => {});
+    });
+    await screen;
+    const web = await opening;
+    web.show(pipeline, await options.createQueryService(pipeline), await options.createExplorer(pipeline));
+    served = true;
     const summary = await untilStopped(pipeline, options.feed, context);
     context.print(config.logFormat === "json" ? JSON.stringify(summary) : formatSummary(summary));
+  } catch (error) {
+    if (!served) await abandon(started);
+    throw error;
   } finally {
-    queryService = null;
-    running = null;
-    showing.abort();
-    page.live.close();
-    await shown;
-    await Promise.all(servers.map((server) => server.close()));
+    await opening.then((web) => web[Symbol.asyncDispose](), () => {});
     await dataDir.release();
   }
 }
 
-/** Metrics and health of the pipeline and of this process. */
-function monitor(stats: () => PipelineStats | null, { clock }: CommandContext): MonitoringOptions {
-  const view = () => ({ pipeline: stats(), process: processStats(), now: clock.now() });
-  return { metrics: createMetrics(view), stats, now: clock.now };
+/**
+ * Opens the web server when the pipeline is up, or is slow to be: what the server loads would take a restart the time in
+ * which it restores.
+ *
+ * @throws what kept the pipeline from starting, or the server from listening
+ */
+async function openWebService<P extends RunningPipeline>(
+  started: Promise<P>,
+  { resolved, source }: ServiceOptions<P>,
+  context: CommandContext,
+): Promise<WebService> {
+  const waiting = new AbortController();
+  try {
+    await Promise.race([started, context.clock.sleep(WEB_DELAY_MS, waiting.signal)]);
+  } finally {
+    waiting.abort();
+  }
+  const { WebService } = await import("./web_service.ts");
+  return await WebService.open({ resolved, source, context });
 }
 
-function processStats() {
-  const { user, system } = process.cpuUsage();
-  return {
-    startedMs: performance.timeOrigin,
-    residentBytes: Deno.memoryUsage().rss,
-    cpuSeconds: (user + system) / 1e6,
-    deno: Deno.version.deno,
-  };
-}
-
-function listen(
-  { config, origins }: ResolvedConfig,
-  monitoring: MonitoringOptions,
-  queryService: () => QueryService | null,
-  { api, live }: PageService,
-  { clock }: CommandContext,
-): WebServer {
-  const assets = new PageAssets();
-  const token = config.httpToken;
-  const app = createApp({ queryService, monitoring, monotonic: clock.monotonic, api, live, assets, token });
-  return startWebServer(app, {
-    host: config.httpHost,
-    port: config.httpPort,
-    orFreePort: origins.httpPort === "default",
-    names: { host: "HTTP_HOST", port: "HTTP_PORT" },
-  });
-}
-
-/** A second listener, which may be open to others because it shows nothing but numbers. */
-function listenForMetrics(host: string, port: number, monitoring: MonitoringOptions): WebServer {
-  const names = { host: "METRICS_HOST", port: "METRICS_PORT" };
-  return startWebServer(createMonitoringApp(monitoring), { host, port, orFreePort: false, names });
-}
-
-/** With LOG_FORMAT=json every line of standard output is one JSON object. */
-function epochPrinter({ config }: ResolvedConfig, context: CommandContext): (report: EpochReport) => void {
-  return (report) =>
-    context.print(config.logFormat === "json" ? JSON.stringify(report) : formatEpoch(report));
+/** Stops a pipeline that cannot be served; one that has ended or never started needs nothing. */
+async function abandon(started: Promise<RunningPipeline>): Promise<void> {
+  try {
+    const pipeline = await started;
+    pipeline.drain();
+    await pipeline.finished;
+  } catch {
+    // Whoever called knows of it.
+  }
 }
 
 /** Feeds the pipeline and waits for its end. Whichever of the two fails stops the other. */

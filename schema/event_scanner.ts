@@ -13,7 +13,7 @@ import {
   type EventType,
   PROFILE_FIELDS,
   TEXT_FIELDS,
-  UserEventSchema,
+  TEXT_LENGTHS_MAX,
 } from "./user_event.ts";
 
 /** Bytes that must be readable after a value: keys and times are compared by words. */
@@ -44,10 +44,7 @@ const KEY_MASKS = Int32Array.from(KEYS, ({ length }) => (1 << 8 * (length & 3)) 
 KEYS.forEach((key, field) => new Uint8Array(KEY_WORDS.buffer).set(key, field * KEY_WORDS_MAX * 4));
 
 /** The most characters of a text field; so many bytes are never more. */
-const TEXT_BYTES_MAX = Uint16Array.from(
-  TEXT_FIELDS,
-  (field) => (UserEventSchema.properties[field].anyOf[0] as { maxLength?: number }).maxLength!,
-);
+const TEXT_BYTES_MAX = Uint16Array.from(TEXT_FIELDS, (field) => TEXT_LENGTHS_MAX[field]);
 const EVENT_ID_BYTES_MAX = 64;
 const SESSION_ID_BYTES_MAX = 128;
 const USER_ID_MAX = 2 ** 32 - 1;

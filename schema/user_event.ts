@@ -1,9 +1,7 @@
 /**
- * The event contract, written once: from it come the TypeScript type, the JSON Schema that producers get
- * (`sessionary schema event`) and the compiled validator.
+ * An event: its fields and reasons of rejection, and the parser that the compiled contract (`event_contract.ts`) decides for.
  */
-import Type, { type Static } from "typebox";
-import { Compile } from "typebox/compile";
+import { createRequire } from "node:module";
 import { EVENT_TIME_MIN_MS, EVENT_VALUE_BYTES_MAX } from "./limits.ts";
 import { parseRfc3339 } from "./rfc3339.ts";
 
@@ -22,39 +20,23 @@ export const EVENT_TYPES = [
 
 export type EventType = typeof EVENT_TYPES[number];
 
-const optionalText = (maxLength: number, description: string) =>
-  Type.Optional(Type.Union([Type.String({ maxLength }), Type.Null()], { description }));
+/** The most Unicode code points of each optional text field. */
+export const TEXT_LENGTHS_MAX = {
+  brand: 256,
+  country: 256,
+  city: 256,
+  device_type: 256,
+  device_os: 256,
+  browser: 256,
+  subscription_tier: 256,
+  user_segment: 256,
+  page_title: 512,
+  page_url: 2048,
+  article_id: 256,
+  category: 256,
+} as const;
 
-/** The contract as a JSON Schema (2020-12). Lengths count Unicode code points; unknown fields are ignored. */
-export const UserEventSchema = Type.Object({
-  event_id: Type.String({ minLength: 1, maxLength: 64, description: "Unique within its session." }),
-  session_id: Type.String({ minLength: 1, maxLength: 128, description: "Also the record's key." }),
-  user_id: Type.Integer({ minimum: 0, maximum: 4294967295, description: "0 to 2^32 - 1." }),
-  event_type: Type.Enum([...EVENT_TYPES], { description: "session_end closes the session." }),
-  timestamp: Type.Union([Type.String(), Type.Integer()], {
-    description: "RFC 3339 with an offset, or integer milliseconds since 1970-01-01T00:00:00Z.",
-  }),
-  brand: optionalText(256, "The news site."),
-  country: optionalText(256, "The reader's country."),
-  city: optionalText(256, "The reader's city."),
-  device_type: optionalText(256, "desktop, mobile, tablet …"),
-  device_os: optionalText(256, "The operating system."),
-  browser: optionalText(256, "The browser."),
-  subscription_tier: optionalText(256, "free, premium …"),
-  user_segment: optionalText(256, "The reader's segment."),
-  page_title: optionalText(512, "The title of the page or article."),
-  page_url: optionalText(2048, "The URL of the page."),
-  article_id: optionalText(256, "The article's id."),
-  category: optionalText(256, "The article's category."),
-}, {
-  $schema: "https://json-schema.org/draft/2020-12/schema",
-  $id: "urn:sessionary:user-event",
-  title: "UserEvent",
-  description: `One click of a reader, as JSON in UTF-8, at most ${EVENT_VALUE_BYTES_MAX} bytes.`,
-});
-
-/** An event as producers write it. */
-export type UserEvent = Static<typeof UserEventSchema>;
+export type TextField = keyof typeof TEXT_LENGTHS_MAX;
 
 /** The text fields that are mostly the same in all events of a session, in the contract's order. */
 export const PROFILE_FIELDS = [
@@ -66,7 +48,7 @@ export const PROFILE_FIELDS = [
   "browser",
   "subscription_tier",
   "user_segment",
-] as const satisfies readonly (keyof UserEvent)[];
+] as const satisfies readonly TextField[];
 
 /** The text fields that say what an event is about, in the contract's order. */
 export const PAGE_FIELDS = [
@@ -74,12 +56,10 @@ export const PAGE_FIELDS = [
   "page_url",
   "article_id",
   "category",
-] as const satisfies readonly (keyof UserEvent)[];
+] as const satisfies readonly TextField[];
 
 /** The optional text fields, in the contract's order. */
 export const TEXT_FIELDS = [...PROFILE_FIELDS, ...PAGE_FIELDS] as const;
-
-export type TextField = typeof TEXT_FIELDS[number];
 
 /** Why an event cannot be used. `late`, `too_late` and `cap` are the sessionizer's, the others the contract's. */
 export const DEAD_LETTER_REASONS = [
@@ -125,10 +105,13 @@ export interface AcceptedEvent extends SessionEvent {
 
 export type ParsedEvent = { readonly event: AcceptedEvent } | { readonly rejected: Rejected };
 
-/** Compiled when first needed: most events are read without it, and a restart is quicker. */
-let compiled: ReturnType<typeof compileEvent> | null = null;
-const compileEvent = () => Compile(UserEventSchema);
-const validator = () => compiled ??= compileEvent();
+/**
+ * The contract, loaded and compiled when it is first needed: most events are read without it, and each thread that
+ * starts without it reads sooner after a restart. Required, because whoever parses an event cannot wait.
+ */
+let loaded: typeof import("./event_contract.ts") | null = null;
+const require = createRequire(import.meta.url);
+const contract = () => loaded ??= require("./event_contract.ts") as typeof import("./event_contract.ts");
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const STRING_FIELDS = ["event_id", "session_id", "timestamp", ...TEXT_FIELDS] as const;
 
@@ -168,7 +151,7 @@ export function parseEvent(value: Uint8Array | null): ParsedEvent {
 
 /** The rest of {@linkcode parseEvent}, from the parsed object on. */
 function validateEvent(fields: Record<string, unknown>): ParsedEvent {
-  if (!validator().Check(fields)) return { rejected: describeViolation(fields) };
+  if (!contract().isUserEvent(fields)) return { rejected: describeViolation(fields) };
   for (const name of STRING_FIELDS) {
     const text = (fields as Record<string, unknown>)[name];
     if (typeof text === "string" && !text.isWellFormed()) {
@@ -202,13 +185,13 @@ function validateEvent(fields: Record<string, unknown>): ParsedEvent {
 
 /** The reason and the sentence of the contract's first violation. */
 function describeViolation(fields: Record<string, unknown>): Rejected {
+  const { UserEventSchema, firstViolation } = contract();
   for (const name of UserEventSchema.required) {
     if (!Object.hasOwn(fields, name)) {
       return { reason: "missing_field", detail: `The field '${name}' is required.` };
     }
   }
-  const violation = validator().Errors(fields)[0];
-  const name = violation?.instancePath.split("/")[1] ?? "";
+  const { name, message } = firstViolation(fields);
   const found = shown(fields[name]);
   if (name === "timestamp") {
     const detail = `A timestamp is RFC 3339 with an offset, or integer epoch milliseconds: found ${found}.`;
@@ -217,7 +200,7 @@ function describeViolation(fields: Record<string, unknown>): Rejected {
   if (name === "event_type") {
     return { reason: "unknown_event_type", detail: `'event_type' must be one of the nine: found ${found}.` };
   }
-  return { reason: "invalid_field", detail: `The field '${name}' ${violation?.message}: found ${found}.` };
+  return { reason: "invalid_field", detail: `The field '${name}' ${message}: found ${found}.` };
 }
 
 function reject(reason: DeadLetterReason, detail: string): { rejected: Rejected } {

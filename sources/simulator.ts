@@ -1,6 +1,7 @@
 /** Simulated readers of news sites: the events of many sessions at once, the same for the same seed. */
 import { invariant } from "../schema/errors.ts";
-import type { EventType, UserEvent } from "../schema/user_event.ts";
+import type { UserEvent } from "../schema/event_contract.ts";
+import type { EventType } from "../schema/user_event.ts";
 import { HeldBack } from "./held_back.ts";
 import {
   type Article,

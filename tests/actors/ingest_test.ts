@@ -321,19 +321,28 @@ Deno.test("a replay whose records are gone, or were never there, stops with a se
 });
 
 Deno.test("a topic that is not keyed by session id is refused before anything is read, unless it is trusted", async () => {
-  const byUser = recordsOf(20).map(({ value }) => ({ key: Uint8Array.of(9), value }));
-  const source = new FakeSource(1);
-  source.append(0, byUser);
-  await using refused = new IngestWorld(new FakeSource(1, 100));
-  await refused.until("the assignment is told", () => refused.has("assigned"));
-  const wide = new FakeSource(1, 100);
-  wide.append(0, byUser);
-  await using w = new IngestWorld(wide);
-  await assertRejects(() => w.finished, SourceError, "KAFKA_KEY=trust");
-  assertEquals(w.reports, []);
-  await using trusting = new IngestWorld(source, { config: { keyCheck: "trust" } });
+  const byUser = () => {
+    const source = new FakeSource(1, 100);
+    source.append(0, recordsOf(20).map(({ value }) => ({ key: Uint8Array.of(9), value })));
+    return source;
+  };
+  await using refused = new IngestWorld(byUser());
+  refused.assign(startOf(0));
+  await assertRejects(() => refused.finished, SourceError, "KAFKA_KEY=trust");
+  assertEquals(refused.routed(), []);
+  await using trusting = new IngestWorld(byUser(), { config: { keyCheck: "trust" } });
   trusting.assign(startOf(0));
   await trusting.untilRouted(20);
+});
+
+Deno.test("what a pipeline has begun to read is not looked at again", async () => {
+  const byUser = recordsOf(20).map(({ value }) => ({ key: Uint8Array.of(9), value }));
+  const source = new FakeSource(1, 100);
+  source.append(0, byUser);
+  const [checkpoint] = barriersAt(byUser, 5);
+  await using w = new IngestWorld(source);
+  w.assign(startOf(0, { checkpoint, offset: 5 }));
+  await w.untilRouted(15);
 });
 
 Deno.test("committed positions reach the source, and a shutdown closes it", async () => {

@@ -8,8 +8,8 @@ import {
   parseEvent,
   type Rejected,
   TEXT_FIELDS,
-  UserEventSchema,
 } from "../../schema/user_event.ts";
+import { UserEventSchema } from "../../schema/event_contract.ts";
 
 const encoder = new TextEncoder();
 const REQUIRED = { event_id: "e1", session_id: "s1", user_id: 7, event_type: "search", timestamp: 1.7e12 };
