@@ -1,11 +1,12 @@
 /** Dates that leave by their age: the table, its ledger, what ClickHouse is told, and the archive that has them first. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
 import { SinkError } from "../../../schema/errors.ts";
 import { Archive } from "../../../sinks/lake/archive.ts";
 import { openDeltaLake } from "../../../sinks/lake/lake.ts";
 import { Retention, type Retirement } from "../../../sinks/lake/retention.ts";
 import { MemoryStore } from "../../support/memory_store.ts";
-import { FaultyStore, NOW, nthCommit, revisionRows, type TestSession } from "./lake_fixture.ts";
+import { FaultyStore, NOW, nthCommit, revisionRows, sessionRows, type TestSession } from "./lake_fixture.ts";
 import { actionsOf, shown, signedRows } from "./revisions_fixture.ts";
 import { ALL_FOLLOWED, DAY_MS, EVERYTHING, UpkeepWorld } from "./upkeep_fixture.ts";
 
@@ -189,4 +190,78 @@ Deno.test("a restore leaves retired dates away, and says so", async () => {
   assertEquals([filesBack, rowsGone, horizon], [0, 1, "2024-01-02"]);
   assertEquals(await w.rows(), ["0:4 r0 The Daily 2024-01-02"]);
   assertEquals(await w.lake.retiredEvents(), new Map([[0, 8], [3, 7]]));
+});
+
+Deno.test("property: whatever retires, dies half-way, is packed or revised, every row that left is in the archive once, and the ledger is accounted for", async () => {
+  const place = fc.record({ firstOffset: fc.nat(5), daysAgo: fc.nat(3) });
+  const horizon = fc.constantFrom("2023-12-31", "2024-01-01", "2024-01-02", "2024-01-03");
+  const anyStep = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({ commit: fc.uniqueArray(place, { selector: (p) => p.firstOffset }) }),
+    },
+    { weight: 2, arbitrary: fc.record({ retire: horizon, dies: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.constant({ optimize: true }) },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyStep, { minLength: 3, maxLength: 10 }), async (steps) => {
+      const w = new RetentionWorld();
+      await w.lake.open();
+      const known = new Map<number, { session: TestSession; revision: number; epoch: number }>();
+      let [table, left, epoch]: [string[], string[], number] = [[], [], 0];
+      const text = (at: number) => {
+        const { session: { start }, revision } = known.get(at)!;
+        return `0:${at} r${revision} The Daily ${new Date(start!).toISOString().slice(0, 10)}`;
+      };
+      for (const step of [...steps, { retire: "2024-01-03", dies: false }]) {
+        if ("commit" in step) {
+          epoch++;
+          const fresh = step.commit.filter(({ firstOffset }) => !known.has(firstOffset));
+          const revised = step.commit.filter(({ firstOffset }) => known.has(firstOffset)).map(
+            ({ firstOffset }) => {
+              const { session, revision, epoch: replaces } = known.get(firstOffset)!;
+              table = table.filter((row) => row !== text(firstOffset));
+              const replacesEvents = session.events ?? 2;
+              return {
+                ...session,
+                events: replacesEvents + 1,
+                revision: revision + 1,
+                replaces,
+                replacesEvents,
+              };
+            },
+          );
+          const sessions = fresh.map(({ firstOffset, daysAgo }) => onDay(firstOffset, daysAgo));
+          const files = await w.lake.stage(epoch, sessionRows(sessions, epoch));
+          await w.lake.commit(nthCommit(epoch, files, revisionRows(revised, epoch)));
+          for (const session of sessions) known.set(session.firstOffset, { session, revision: 0, epoch });
+          for (const { revision, replaces: _, replacesEvents: __, ...session } of revised) {
+            known.set(session.firstOffset, { session, revision, epoch });
+          }
+          table = [...table, ...step.commit.map(({ firstOffset }) => text(firstOffset))];
+        } else if ("optimize" in step) {
+          await w.upkeep.optimize(EVERYTHING);
+        } else {
+          const options = { horizon: step.retire, writtenBeforeMs: Infinity };
+          if (step.dies) {
+            const putIfAbsent = w.store.putIfAbsent.bind(w.store);
+            w.store.putIfAbsent = () => Promise.reject(new SinkError("The store is away.", false));
+            await w.retire(options).catch(() => {});
+            w.store.putIfAbsent = putIfAbsent;
+          } else {
+            await w.retire(options);
+            left = [...left, ...table.filter((row) => row.slice(-10) < step.retire)];
+            table = table.filter((row) => row.slice(-10) >= step.retire);
+          }
+        }
+        assertEquals((await w.rows()).sort(), table.toSorted());
+        const events = (at: number) => known.get(at)!.session.events ?? 2;
+        const inLedger = [...known.keys()].reduce((sum, at) => sum + events(at), 0);
+        const inRows = table.reduce((sum, row) => sum + events(Number(row[2])), 0);
+        assertEquals(inRows + ((await w.lake.retiredEvents()).get(0) ?? 0), inLedger);
+      }
+      if (left.length > 0) assertEquals(shown(await w.archived.readSessions()).sort(), left.sort());
+    }),
+    { numRuns: 30 },
+  );
 });
