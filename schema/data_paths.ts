@@ -6,6 +6,8 @@ import type { Config } from "./config.ts";
 export interface DataPaths {
   readonly events: string;
   readonly lake: string;
+  /** What left the lake by its age, by ARCHIVE_PREFIX. */
+  readonly archive: string;
   readonly warehouse: string;
   /** The member id in the Kafka group. */
   readonly kafkaMember: string;
@@ -17,6 +19,7 @@ export function dataPaths(dataDir: string): DataPaths {
   return {
     events: `${root}/events.db`,
     lake: `${root}/lake`,
+    archive: `${root}/archive`,
     warehouse: `${root}/warehouse`,
     kafkaMember: `${root}/kafka_member.json`,
   };

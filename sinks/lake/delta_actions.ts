@@ -79,6 +79,21 @@ export interface CommitInfo {
   readonly sessionary?: EpochRecord;
   /** The pipeline's highest epoch up to and including this commit. */
   readonly sessionaryHighestEpoch?: number;
+  /** Of a commit by which dates leave the table because of their age. */
+  readonly sessionaryRetired?: RetiredDates;
+}
+
+/** What left the table by its age. */
+export interface RetiredDates {
+  /** All of the table's dates before this one were old enough. */
+  readonly horizon: string;
+  /** Those that left, ascending. */
+  readonly dates: readonly string[];
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly rows: number;
+    readonly events: number;
+  }[];
 }
 
 /** An action: an object with exactly one of these. Kinds that readers need not know are left out. */

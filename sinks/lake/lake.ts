@@ -45,6 +45,7 @@ import {
   splitByDate,
 } from "./session_files.ts";
 import { Restore, type Restored } from "./restore.ts";
+import { horizonIn } from "./retention_plan.ts";
 import { assertKnown, evolveTable, newerColumns } from "./schema_evolution.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
@@ -97,8 +98,10 @@ export interface DeltaLake extends Lake {
    * @throws {UserError} where there is no such version, or its files are gone
    */
   restore(version: number): Promise<Restored>;
-  /** Events by partition that are in the ledger and in no row, because a restore took the rows away. */
+  /** Events by partition that are in the ledger and in no row, because a restore or their age took the rows away. */
   retiredEvents(): Promise<ReadonlyMap<number, number>>;
+  /** The dates before this one left because of their age; null where none did. */
+  horizon(): Promise<string | null>;
   /** The table at its newest version. */
   summary(): Promise<TableSummary>;
   /** At most `limit` versions below `before`, by default the newest ones, descending, as far as the log has them. */
@@ -129,6 +132,7 @@ class StoredLake implements DeltaLake {
   readonly #files: DataFiles;
   readonly #deadLetters: DeadLetterFiles;
   readonly past: TablePast;
+  readonly retirements: number[] = [];
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
   /** Commits that failed, by their content: one that is tried again may be in the log already. */
@@ -151,7 +155,12 @@ class StoredLake implements DeltaLake {
     this.#table = new DeltaTable({
       log: this.#log,
       now,
-      onCommit: (commit) => this.#noteEpoch(commit),
+      onCommit: (commit) => {
+        this.#noteEpoch(commit);
+        if (commitInfoOf(commit.actions).sessionaryRetired !== undefined) {
+          this.retirements.push(commit.version);
+        }
+      },
       onCheckpointFailure: (error) =>
         onWarning(`Could not write a Delta checkpoint, readers start slower: ${messageOf(error)}`),
     });
@@ -312,6 +321,10 @@ class StoredLake implements DeltaLake {
 
   async retiredEvents(): Promise<ReadonlyMap<number, number>> {
     return retiredIn(await this.#newest(), this.#owner);
+  }
+
+  async horizon(): Promise<string | null> {
+    return horizonIn(await this.#newest());
   }
 
   async summary(): Promise<TableSummary> {

@@ -40,6 +40,7 @@ Deno.test("Help names every command, and every setting with its variable where i
       "table changes",
       "table optimize",
       "table vacuum",
+      "table retain",
     ]
       .map((name) => run([...name.split(" "), "--help"])),
   );
