@@ -16,7 +16,7 @@ import { epochHeader, formatEpoch, formatFirstScreen, formatSummary } from "./te
 import type { WebService } from "./web_service.ts";
 
 /** Milliseconds after which a pipeline that is still restoring gets its page, metrics and health. */
-const WEB_DELAY_MS = 2_000;
+const WEB_DELAY_MS = 5_000;
 
 /** What is used here of a pipeline that runs. */
 export interface RunningPipeline {
