@@ -19,8 +19,8 @@ const VERSIONS_PER_READ = 100;
 const LOOK_INTERVAL_MS = 15_000;
 
 export interface FollowerDeps {
-  readonly lake: Pick<Lake, "changes" | "encodeVersion" | "state">;
-  readonly warehouse: Pick<Warehouse, "doneVersions" | "follow">;
+  readonly lake: Pick<Lake, "changes" | "encodeVersion" | "state" | "retirements">;
+  readonly warehouse: Pick<Warehouse, "doneVersions" | "follow" | "retire">;
   readonly tableId: string;
   readonly clock: Clock;
   readonly notice: (text: string) => void;
@@ -100,11 +100,22 @@ export class Follower {
     while (this.#taken.delete(this.#takenTo + 1)) this.#missed.delete(++this.#takenTo);
   }
 
-  /** Adds a version that was just committed. */
+  /**
+   * Adds a version that was just committed. Dates that left before it are deleted before it: otherwise what it brings to them
+   * would go too.
+   */
   push(version: number, inserted: (insertMs: number) => void): void {
-    this.#taken.add(version);
-    this.#queue.push({ version, inserted });
+    for (const retirement of this.deps.lake.retirements) {
+      const taken = retirement <= this.#takenTo || this.#taken.has(retirement);
+      if (!taken && retirement < version) this.#add({ version: retirement, inserted: () => {} });
+    }
+    this.#add({ version, inserted });
     this.#wake();
+  }
+
+  #add(waiting: Waiting): void {
+    this.#taken.add(waiting.version);
+    this.#queue.push(waiting);
   }
 
   /** Works through the queue until it is stopped. */
@@ -154,7 +165,7 @@ export class Follower {
       () => lake.changes(versions),
       this.#retry("lake", "Reading the Delta log"),
     );
-    for (const { version, files } of changes) {
+    for (const { version, files, retired } of changes) {
       if (this.#stop.signal.aborted) return;
       const started = clock.monotonic();
       const payload = files.length === 0 ? null : await retrying(
@@ -162,7 +173,10 @@ export class Follower {
         this.#retry("lake", `Reading the files of Delta version ${version}`),
       );
       await retrying(
-        () => warehouse.follow(tableId, version, payload),
+        () =>
+          retired === undefined
+            ? warehouse.follow(tableId, version, payload)
+            : warehouse.retire(tableId, version, retired),
         this.#retry("warehouse", `The ClickHouse insert of Delta version ${version}`),
       );
       const insertMs = clock.monotonic() - started;

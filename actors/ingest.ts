@@ -8,7 +8,7 @@ import type { Erasure } from "../schema/erasure.ts";
 import { type PartitionBarrier, semanticsOf, type SessionSemantics } from "../schema/epoch.ts";
 import { assertNever, invariant, SourceError } from "../schema/errors.ts";
 import type { IngestStats } from "../schema/pipeline_stats.ts";
-import type { Poll, RecordBatch, Source } from "../sources/source.ts";
+import type { Poll, Source } from "../sources/source.ts";
 import { nextBarrier } from "./barrier.ts";
 import type { Clock } from "./clock.ts";
 import { batchBytes, type Channel, type Mailbox } from "./mailbox.ts";
@@ -369,9 +369,8 @@ export class Ingest {
       }
     }
     // Drops what was fetched beyond the last recorded barriers: it comes again, live.
-    for (const { partition, reading } of replays.filter(isHeld)) {
-      await source.seek(partition, reading.position);
-    }
+    const held = replays.filter(isHeld);
+    for (const { partition, reading } of held) await source.seek(partition, reading.position);
     this.#epochBytes = 0;
   }
 }

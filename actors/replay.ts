@@ -2,7 +2,8 @@
 import type { PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
 import { SourceError } from "../schema/errors.ts";
 import type { RecordBatch } from "../sources/source.ts";
-import type { PartitionStart, ShardMessage } from "./protocol.ts";
+import type { Mailbox } from "./mailbox.ts";
+import type { PartitionStart } from "./protocol.ts";
 import type { Reading } from "./reading.ts";
 
 /** Batches of a partition that are not routed yet, and the first record of the first one. */
@@ -14,7 +15,7 @@ export interface Fetched {
 /** Where the shards get what a replay has for them. */
 export interface ReplayPorts {
   /** To every shard. */
-  readonly post: (message: ShardMessage) => void;
+  readonly post: (message: Parameters<Mailbox["post"]>[0]) => void;
   /** Routes a partition's records up to offset `end`; returns what was not routed. */
   readonly route: (reading: Reading, fetched: Fetched, end: number) => Promise<Fetched>;
   /** Whether shards are to hand on the rows that they make again. */

@@ -142,8 +142,8 @@ class Supervisor implements Pipeline {
     const finished = Promise.withResolvers<PipelineSummary>();
     this.ready = ready.promise;
     // A run that ends by itself is too short for it.
-    const { optimizeIntervalMs, vacuumIntervalMs } = options.config;
-    const upkeep = !options.untilEnd && optimizeIntervalMs + vacuumIntervalMs > 0;
+    const { optimizeIntervalMs, vacuumIntervalMs, retentionMs } = options.config;
+    const upkeep = !options.untilEnd && (optimizeIntervalMs + vacuumIntervalMs > 0 || retentionMs !== null);
     this.#board = new StatsBoard(options.config.sessionActors, upkeep, systemClock.now);
     const receive = (actor: Worker, message: ActorReport) => {
       if (message.type === "finished") finished.resolve(message.summary);

@@ -8,11 +8,14 @@ import { messageOf } from "../schema/errors.ts";
 import type { UpkeepStats } from "../schema/pipeline_stats.ts";
 import type { LogCleanup } from "../sinks/lake/log_cleanup.ts";
 import type { OptimizeReport } from "../sinks/lake/optimize_report.ts";
+import type { Retirement } from "../sinks/lake/retention.ts";
 import type { VacuumPlan } from "../sinks/lake/vacuum.ts";
 import type { Clock } from "./clock.ts";
 
 /** How often the log is looked at: it is cleaned once a day, and to list it takes seconds. */
 const LOG_LOOK_INTERVAL_MS = 6 * 60 * 60 * 1000;
+/** How often it is looked for dates that have become old: one more does each midnight. */
+const RETENTION_LOOK_INTERVAL_MS = 60 * 60 * 1000;
 
 /** What can be done for the table, as the settings have it. */
 export interface TableCare {
@@ -20,10 +23,11 @@ export interface TableCare {
   optimize(signal?: AbortSignal): Promise<OptimizeReport>;
   vacuum(): Promise<VacuumPlan>;
   cleanLog(): Promise<LogCleanup>;
+  retire(): Promise<Retirement>;
 }
 
 export interface UpkeepDeps {
-  readonly config: Pick<Config, "optimizeIntervalMs" | "vacuumIntervalMs">;
+  readonly config: Pick<Config, "optimizeIntervalMs" | "vacuumIntervalMs" | "retentionMs">;
   readonly clock: Clock;
   /** Opens the table, the first time that it is asked: what needs it is loaded only then. */
   readonly openTable: () => Promise<TableCare>;
@@ -64,7 +68,8 @@ export class Upkeep {
 
   /** Runs until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { optimizeIntervalMs, vacuumIntervalMs } = this.deps.config;
+    const { optimizeIntervalMs, vacuumIntervalMs, retentionMs } = this.deps.config;
+    const retentionLookMs = retentionMs === null ? 0 : RETENTION_LOOK_INTERVAL_MS;
     await Promise.all([
       this.#every(
         optimizeIntervalMs,
@@ -73,6 +78,7 @@ export class Upkeep {
         signal,
       ),
       this.#every(vacuumIntervalMs, "Vacuuming the Delta table", () => this.vacuum(), signal),
+      this.#every(retentionLookMs, "Retiring old dates", () => this.retire(), signal),
       this.#every(LOG_LOOK_INTERVAL_MS, "Cleaning the Delta log", () => this.cleanLog(), signal),
     ]);
   }
@@ -91,6 +97,22 @@ export class Upkeep {
     this.#counts.bytesVacuumed += bytes;
     if (files.length === 0) return;
     this.deps.notice("info", `Vacuumed ${files.length} files (${bytes} bytes) that left the Delta table.`);
+  }
+
+  /** Retires old dates once. ClickHouse deletes them when the follower comes to that version. */
+  async retire(): Promise<void> {
+    const { version, unfollowed, dates, files, rows, bytes } = await (await this.deps.openTable()).retire();
+    if (unfollowed !== null) {
+      const why = `ClickHouse has not followed version ${unfollowed}, which changed them`;
+      return this.deps.notice("warning", `${dates.length} old dates stay for now: ${why}.`);
+    }
+    if (version === null) return;
+    this.deps.notice(
+      "info",
+      `Retired ${dates.length} dates up to ${
+        dates.at(-1)
+      } as version ${version}: ${rows} rows, ${files} files, ${bytes} bytes.`,
+    );
   }
 
   /** Cleans the log once. */

@@ -7,7 +7,7 @@
 import { systemClock } from "../actors/clock.ts";
 import type { Config } from "../schema/config.ts";
 import type { ERASE_SETTINGS } from "../schema/erase_settings.ts";
-import { type ErasureKind, erasureOf, isErasureOf } from "../schema/erasure.ts";
+import { type ErasureKind, isErasureOf } from "../schema/erasure.ts";
 import { EXIT, UserError } from "../schema/errors.ts";
 import type { SettingValues } from "../schema/setting.ts";
 import type { ErasureRequest } from "../sinks/erasure_store.ts";
@@ -111,10 +111,7 @@ async function requestOf(
   const open = await erasures.open();
   const same = open.find(({ erasure }) => isErasureOf(erasure, kind, value));
   if (same !== undefined) return same;
-  const salt = [...crypto.getRandomValues(new Uint8Array(32))].map((byte) =>
-    byte.toString(16).padStart(2, "0")
-  );
-  const erasure = erasureOf({ id: crypto.randomUUID(), kind, salt: salt.join("") }, value);
+  const erasure = erasures.draft(kind, value);
   const { version } = await lake.state();
   const request = { erasure, requestedAtMs: Math.floor(systemClock.now()), version };
   if (!dryRun) await erasures.request(request);

@@ -4,8 +4,8 @@ import type { EpochReport, PipelineSummary, RunMode } from "../actors/protocol.t
 import type { Config, ResolvedConfig } from "../schema/config.ts";
 import type { Inspection, OpenSessionQuery } from "../schema/open_session.ts";
 import type { PipelineStats } from "../schema/pipeline_stats.ts";
+import { tableLocation } from "../schema/data_paths.ts";
 import { maskUrl } from "../schema/setting.ts";
-import { tableLocation } from "../sinks/lake/open.ts";
 import type { Explorer } from "../web/explorer.ts";
 import type { QueryService } from "../web/query_service.ts";
 import type { WebServer } from "../web/server.ts";
@@ -16,7 +16,7 @@ import { epochHeader, formatEpoch, formatFirstScreen, formatSummary } from "./te
 import type { WebService } from "./web_service.ts";
 
 /** Milliseconds after which a pipeline that is still restoring gets its page, metrics and health. */
-const WEB_DELAY_MS = 2_000;
+const WEB_DELAY_MS = 5_000;
 
 /** What is used here of a pipeline that runs. */
 export interface RunningPipeline {

@@ -8,7 +8,7 @@ import type { CommandContext } from "./context.ts";
 const TABLE = { prefix: "TABLE_", groups: [GROUPS.data, GROUPS.objectStore, GROUPS.service] } as const;
 
 const { json, limit, version, timestamp, from, to } = TABLE_SETTINGS;
-const { date, dryRun, retention, forceShortRetention } = TABLE_SETTINGS;
+const { date, dryRun, retention, forceShortRetention, olderThan } = TABLE_SETTINGS;
 
 const history = spec({
   ...TABLE,
@@ -66,6 +66,16 @@ const vacuum = spec({
     (await import("./table/vacuum.ts")).vacuumTable(config, values, context),
 });
 
+const retain = spec({
+  ...TABLE,
+  groups: [...TABLE.groups, GROUPS.clickhouse, GROUPS.retention],
+  name: "retain",
+  summary: "let whole dates leave the table and ClickHouse by their age, into the archive if there is one",
+  settings: { olderThan, dryRun, json },
+  run: async ({ config }, { values }, context) =>
+    (await import("./table/retain.ts")).retainTable(config, values, context),
+});
+
 /** Adds `table` with its subcommands. */
 export function addTableCommands(program: Command, context: CommandContext): void {
   const table = program.command("table")
@@ -77,4 +87,5 @@ export function addTableCommands(program: Command, context: CommandContext): voi
   addCommand(table, restore, context);
   addCommand(table, optimize, context);
   addCommand(table, vacuum, context);
+  addCommand(table, retain, context);
 }

@@ -66,7 +66,10 @@ async function withSinks<T>(
 }
 
 /** The findings as a person reads them: rows, analytics, ledger, and what does not agree. */
-function report({ version, days, views, ledger }: Verification, differences: readonly string[]): string {
+function report(
+  { version, days, views, ledger, horizon }: Verification,
+  differences: readonly string[],
+): string {
   const verdict = (differing: number) => differing === 0 ? "equal" : `${differing} differ`;
   const sum = (pick: (day: Verification["days"][number]) => number) =>
     days.reduce((total, day) => total + pick(day), 0);
@@ -109,6 +112,10 @@ function report({ version, days, views, ledger }: Verification, differences: rea
       retired,
     ]),
   });
+  const left = horizon === null ? [] : [
+    `Sessions of dates before ${horizon} were retired. The analytics keep their sums, which nothing is there to compare ` +
+    "with: they were compared from that date on.",
+  ];
   const end = differences.length === 0 ? "Everything agrees." : differences.join("\n");
-  return [rows, analytics, books, end].join("\n\n");
+  return [rows, analytics, books, ...left, end].join("\n\n");
 }

@@ -217,7 +217,11 @@ function checkRelations(config: Config, origins: Origins<typeof SETTINGS>): stri
         "change CLICKHOUSE_URL, or unset CLICKHOUSE_TLS_CA.",
     );
   }
-  problems.push(...checkKafka(config, origins), ...checkObjectStore(config, origins));
+  problems.push(
+    ...checkKafka(config, origins),
+    ...checkObjectStore(config, origins),
+    ...checkArchive(config),
+  );
   return problems;
 }
 
@@ -243,6 +247,27 @@ function checkObjectStore(config: Config, origins: Origins<typeof SETTINGS>): st
     );
   }
   return problems;
+}
+
+/** The archive must be another place than the lake, and a bucket is at an endpoint. */
+function checkArchive({ archiveBucket, archivePrefix, s3Endpoint, s3Bucket, s3Prefix }: Config): string[] {
+  if (archiveBucket !== null && s3Endpoint === null) {
+    return [
+      "ARCHIVE_BUCKET is set, but S3_ENDPOINT is not, and the archive would be a folder: set S3_ENDPOINT, or set " +
+      "ARCHIVE_PREFIX instead.",
+    ];
+  }
+  const isArchived = archiveBucket !== null || archivePrefix !== null;
+  if (
+    isArchived && s3Endpoint !== null && (archiveBucket ?? s3Bucket) === s3Bucket &&
+    archivePrefix === s3Prefix
+  ) {
+    return [
+      "The archive must be another place than the lake: ARCHIVE_BUCKET and ARCHIVE_PREFIX name the bucket and prefix " +
+      "of S3_BUCKET and S3_PREFIX. Change one of them.",
+    ];
+  }
+  return [];
 }
 
 /** What reaches Kafka goes together: nothing of it without the brokers, user and password with the mechanism. */

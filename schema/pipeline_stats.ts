@@ -187,7 +187,7 @@ export interface PipelineStats {
   readonly ingest: IngestStats | null;
   readonly sessionActors: readonly SessionActorStats[];
   readonly coordinator: CoordinatorStats | null;
-  /** Null also where nothing is to be looked after: see OPTIMIZE_INTERVAL and VACUUM_INTERVAL. */
+  /** Null also where nothing is to be looked after: see OPTIMIZE_INTERVAL, VACUUM_INTERVAL and RETENTION. */
   readonly upkeep: UpkeepStats | null;
   /** When the first event was processed that the start had not replayed, epoch milliseconds; null before. */
   readonly firstNewEventMs: number | null;

@@ -3,7 +3,15 @@ import { ERASE_SETTINGS } from "./erase_settings.ts";
 import { KAFKA_HEADING, KAFKA_SETTINGS } from "./kafka_settings.ts";
 import { COUNTER_MAX, SESSION_ACTORS_MAX } from "./limits.ts";
 import { EVENT_RATE, PRODUCE_SETTINGS, SEED, SIMULATOR } from "./produce_settings.ts";
-import { UPKEEP_HEADING, UPKEEP_SETTINGS } from "./upkeep_settings.ts";
+import {
+  BUCKET_CONSTRAINT,
+  BUCKET_PATTERN,
+  PREFIX_CONSTRAINT,
+  PREFIX_PATTERN,
+  RETENTION_HEADING,
+  UPKEEP_HEADING,
+  UPKEEP_SETTINGS,
+} from "./upkeep_settings.ts";
 import { AS_OF_PATTERN, TABLE_SETTINGS, TIMESTAMP_CONSTRAINT } from "./table_settings.ts";
 import {
   choice,
@@ -33,6 +41,7 @@ export const GROUPS = {
   kafka: KAFKA_HEADING,
   objectStore: OBJECT_STORE,
   upkeep: UPKEEP_HEADING,
+  retention: RETENTION_HEADING,
   clickhouse: CLICKHOUSE,
   service: SERVICE,
 } as const;
@@ -160,8 +169,8 @@ export const SETTINGS = {
   s3Bucket: text(
     { env: "S3_BUCKET", group: OBJECT_STORE, doc: "bucket of the Delta table; made where it is missing" },
     "session-metrics",
-    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
-    "3 to 63 lower-case letters, digits, dots or hyphens, no dot or hyphen at its ends",
+    BUCKET_PATTERN,
+    BUCKET_CONSTRAINT,
   ),
   s3AccessKey: secret({ env: "S3_ACCESS_KEY", group: OBJECT_STORE, doc: "name of the access key" }),
   s3SecretKey: secret({ env: "S3_SECRET_KEY", group: OBJECT_STORE, doc: "the access key's secret" }),
@@ -174,8 +183,8 @@ export const SETTINGS = {
   s3Prefix: text(
     { env: "S3_PREFIX", group: OBJECT_STORE, doc: "where in the bucket; its root by default" },
     null,
-    /^(?!.*(^|\/)\.{1,2}(\/|$))[A-Za-z0-9._=-]+(\/[A-Za-z0-9._=-]+)*$/,
-    "letters, digits, dots, underscores, equals signs or hyphens, with single slashes between them",
+    PREFIX_PATTERN,
+    PREFIX_CONSTRAINT,
   ),
   s3TimeoutMs: duration(
     { env: "S3_TIMEOUT", group: OBJECT_STORE, doc: "how long a request may go without a byte moving" },

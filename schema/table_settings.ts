@@ -37,6 +37,15 @@ export const TABLE_SETTINGS = {
     /^\d{4}-\d{2}-\d{2}$/,
     "a date such as 2024-05-01",
   ),
+  olderThan: optionalDuration(
+    {
+      env: "TABLE_OLDER_THAN",
+      group: TABLE,
+      doc: "age at which session_dates leave; RETENTION by default",
+    },
+    "1d",
+    "36500d",
+  ),
   dryRun: toggle({ env: "TABLE_DRY_RUN", group: TABLE, doc: "say what would be done, and do nothing" }),
   retention: optionalDuration(
     {

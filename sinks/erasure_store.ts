@@ -2,7 +2,7 @@
  * Requests to erase, beside the table: `erasures/<pipeline>/<topic>/<uuid>.json` while one is open, and under `erased/` what
  * was done. Neither holds an id.
  */
-import type { Erasure } from "../schema/erasure.ts";
+import { type Erasure, type ErasureKind, erasureOf } from "../schema/erasure.ts";
 import { SinkError } from "../schema/errors.ts";
 import type { ObjectStore } from "./sink.ts";
 
@@ -18,6 +18,8 @@ export interface ErasureStoreOptions {
   readonly store: ObjectStore;
   readonly pipeline: string;
   readonly topic: string;
+  /** A random UUID. */
+  readonly uuid: () => string;
 }
 
 /** The requests of one pipeline and topic. */
@@ -34,6 +36,12 @@ export class ErasureStore {
       if (bytes !== null) requests.push(parse(bytes, `${store.location}/${key}`));
     }
     return requests;
+  }
+
+  /** A new erasure of what `value` names, with a key of its own. */
+  draft(kind: ErasureKind, value: string): Erasure {
+    const { uuid } = this.options;
+    return erasureOf({ id: uuid(), kind, salt: uuid() + uuid() }, value);
   }
 
   /** Files a request. */

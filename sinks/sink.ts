@@ -103,6 +103,8 @@ export interface VersionChanges {
   readonly version: number;
   /** Empty where the version changed no rows. */
   readonly files: readonly ChangedFile[];
+  /** The `session_date`s whose rows left because of their age: they go without a row each, and the analytics keep them. */
+  readonly retired?: readonly string[];
 }
 
 /** A version's changes as one Parquet file, ordered (source_partition, first_offset, sign). */
@@ -130,6 +132,8 @@ export interface Lake {
   commit(commit: LakeCommit): Promise<CommitOutcome>;
   /** This pipeline's commits with version > `after`, ascending. */
   epochsAfter(after: number): Promise<readonly CommittedEpoch[]>;
+  /** Versions that retired dates and that were seen since it was opened, ascending. */
+  readonly retirements: readonly number[];
   /** What each version in `versions` changed. */
   changes(versions: readonly number[]): Promise<readonly VersionChanges[]>;
   /** A committed data file's bytes. */
@@ -148,5 +152,7 @@ export interface Warehouse {
   doneVersions(tableId: string, from?: number): Promise<ReadonlySet<number>>;
   /** Inserts what a version changed, once for ever however often it is called; null where it changed nothing. */
   follow(tableId: string, version: number, payload: VersionPayload | null): Promise<void>;
+  /** Deletes the sessions of dates that a version retired, but not from the analytics; however often it is called. */
+  retire(tableId: string, version: number, dates: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }

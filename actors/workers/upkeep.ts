@@ -1,6 +1,7 @@
 /** Worker entry of the upkeep actor: loads the lake when it is first used, for it idles most of its life. */
 /// <reference lib="deno.worker" />
 import type { Config } from "../../schema/config.ts";
+import { invariant } from "../../schema/errors.ts";
 import { systemClock } from "../clock.ts";
 import { runActor } from "../mailbox.ts";
 import type { UpkeepStart } from "../protocol.ts";
@@ -14,9 +15,10 @@ async function openTable(
 ): Promise<TableCare> {
   const { openLake } = await import("../../sinks/lake/open.ts");
   const { optimizePlan } = await import("../../sinks/lake/optimize_plan.ts");
+  const { retentionOptions } = await import("../../sinks/lake/retention_plan.ts");
   const { createWarehouse } = await import("../../sinks/warehouse/clickhouse_warehouse.ts");
   const { openAccess } = await import("../../sinks/warehouse/open.ts");
-  const { upkeep } = await openLake(config, { now: systemClock.now, notice });
+  const { upkeep, retention } = await openLake(config, { now: systemClock.now, notice });
   const clickhouse = createWarehouse({ access: openAccess(config, warehouse) });
   const followed = (tableId: string) => clickhouse.doneVersions(tableId);
   return {
@@ -24,6 +26,11 @@ async function openTable(
       upkeep.optimize(optimizePlan(config, systemClock.now(), { date: null, patient: true }), signal),
     vacuum: () => upkeep.vacuum({ retentionMs: config.vacuumRetentionMs, force: false }, followed),
     cleanLog: () => upkeep.cleanLog(followed),
+    retire() {
+      const { retentionMs } = config;
+      invariant(retentionMs !== null, "dates are retired only where they have an age to leave at");
+      return retention.retire(retentionOptions(config, systemClock.now(), retentionMs), followed);
+    },
   };
 }
 

@@ -30,6 +30,9 @@ export async function restoreTable(
   if (restored.version === null) {
     return context.print(`The table's rows are those of version ${version} already.`);
   }
+  if (restored.horizon !== null) {
+    context.warn(`Dates before ${restored.horizon} were retired because of their age, and stay as they are.`);
+  }
   const { filesBack, rowsBack, filesGone, rowsGone } = restored;
   context.print(
     `Restored version ${version} as version ${restored.version}: ${rowsBack} rows in ${filesBack} files came back, ` +

@@ -1,14 +1,10 @@
 /** `sessionary table vacuum`: deletes the files that left the table, and what its log needs no more. */
-import { startEmbeddedWarehouse } from "../../actors/supervisor.ts";
 import type { Config } from "../../schema/config.ts";
-import { dataPaths } from "../../schema/data_paths.ts";
 import { openLake } from "../../sinks/lake/open.ts";
 import type { FollowedVersions, TableUpkeep } from "../../sinks/lake/upkeep.ts";
-import { createWarehouse } from "../../sinks/warehouse/clickhouse_warehouse.ts";
-import { openAccess } from "../../sinks/warehouse/open.ts";
 import type { CommandContext } from "../context.ts";
-import { openDataDir } from "../data_dir.ts";
 import { formatTable } from "../terminal.ts";
+import { withWarehouse } from "./with_warehouse.ts";
 
 export interface VacuumChoice {
   /** Milliseconds; null: as the setting has it. */
@@ -30,7 +26,10 @@ export async function vacuumTable(
   context: CommandContext,
 ): Promise<void> {
   const { upkeep } = await openLake(config, { now: () => context.clock.now(), notice: context.warn });
-  await withFollowed(config, context, (followed) => work(upkeep, config, choice, followed, context));
+  await withWarehouse(config, context, ({ warehouse }) => {
+    const followed = (tableId: string) => warehouse.doneVersions(tableId);
+    return work(upkeep, config, choice, followed, context);
+  });
 }
 
 async function work(
@@ -51,29 +50,4 @@ async function work(
     columns: [dryRun ? "files that would go" : "files deleted", "bytes", "log files deleted"],
     rows: [[files.length, bytes, log?.filesDeleted ?? null]],
   }));
-}
-
-async function withFollowed(
-  config: Config,
-  context: CommandContext,
-  work: (followed: FollowedVersions) => Promise<void>,
-): Promise<void> {
-  if (config.clickhouseUrl !== null) {
-    const warehouse = createWarehouse({ access: openAccess(config, null) });
-    return await work((tableId) => warehouse.doneVersions(tableId)).finally(() => warehouse.close());
-  }
-  const dataDir = await openDataDir({ path: config.dataDir, pid: context.pid });
-  try {
-    const embedded = await startEmbeddedWarehouse(dataPaths(config.dataDir).warehouse);
-    const warehouse = createWarehouse({ access: openAccess(config, embedded.connect()) });
-    try {
-      await warehouse.open();
-      await work((tableId) => warehouse.doneVersions(tableId));
-    } finally {
-      await warehouse.close();
-      await embedded.close();
-    }
-  } finally {
-    await dataDir.release();
-  }
 }

@@ -82,6 +82,21 @@ export interface CommitInfo {
   readonly sessionaryHighestEpoch?: number;
   /** What the commit took out of the table for ever. */
   readonly sessionaryErasure?: Erasure;
+  /** Of a commit by which dates leave the table because of their age. */
+  readonly sessionaryRetired?: RetiredDates;
+}
+
+/** What left the table by its age. */
+export interface RetiredDates {
+  /** All of the table's dates before this one were old enough. */
+  readonly horizon: string;
+  /** Those that left, ascending. */
+  readonly dates: readonly string[];
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly rows: number;
+    readonly events: number;
+  }[];
 }
 
 /** An action: an object with exactly one of these. Kinds that readers need not know are left out. */

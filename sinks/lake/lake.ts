@@ -47,6 +47,7 @@ import {
 } from "./session_files.ts";
 import { LakeErasure } from "./lake_erasure.ts";
 import { Restore, type Restored } from "./restore.ts";
+import { horizonIn } from "./retention_plan.ts";
 import { assertKnown, evolveTable, newerColumns } from "./schema_evolution.ts";
 import { readInSlices } from "./slices.ts";
 import { describeCommit, describeSnapshot } from "./table_history.ts";
@@ -101,8 +102,10 @@ export interface DeltaLake extends Lake {
   restore(version: number): Promise<Restored>;
   /** Erasing. The lake must be open. */
   readonly erasure: LakeErasure;
-  /** Events by partition that are in the ledger and in no row, because a restore or an erasure took the rows away. */
+  /** Events by partition that are in the ledger and in no row, because a restore, an erasure or their age took the rows away. */
   retiredEvents(): Promise<ReadonlyMap<number, number>>;
+  /** The dates before this one left because of their age; null where none did. */
+  horizon(): Promise<string | null>;
   /** The table at its newest version. */
   summary(): Promise<TableSummary>;
   /** At most `limit` versions below `before`, by default the newest ones, descending, as far as the log has them. */
@@ -134,6 +137,7 @@ class StoredLake implements DeltaLake {
   readonly #deadLetters: DeadLetterFiles;
   readonly past: TablePast;
   readonly erasure: LakeErasure;
+  readonly retirements: number[] = [];
   #highestEpoch = 0;
   #firstPartitions: number | null = null;
   /** Commits that failed, by their content: one that is tried again may be in the log already. */
@@ -156,13 +160,17 @@ class StoredLake implements DeltaLake {
     this.#table = new DeltaTable({
       log: this.#log,
       now,
-      onCommit: (commit) => this.#noteEpoch(commit),
+      onCommit: (commit) => {
+        this.#noteEpoch(commit);
+        if (commitInfoOf(commit.actions).sessionaryRetired !== undefined) {
+          this.retirements.push(commit.version);
+        }
+      },
       onCheckpointFailure: (error) =>
         onWarning(`Could not write a Delta checkpoint, readers start slower: ${messageOf(error)}`),
     });
-    const newestFirst = (version: number) => this.#newestFirst(version);
     const [owner, table, files, deadLetters] = [this.#owner, this.#table, this.#files, this.#deadLetters];
-    this.erasure = new LakeErasure({ owner, table, files, deadLetters, newestFirst, now, uuid });
+    this.erasure = new LakeErasure({ owner, table, files, deadLetters, newestFirst: commits, now, uuid });
   }
 
   async open(): Promise<LakeState> {
@@ -315,12 +323,15 @@ class StoredLake implements DeltaLake {
       const actions = await restore.on(snapshot);
       return actions === null ? { refused: null } : { actions };
     });
-    const made = outcome.status === "committed" ? outcome.version : null;
-    return { ...restore.counts, version: made };
+    return { ...restore.counts, version: outcome.status === "committed" ? outcome.version : null };
   }
 
   async retiredEvents(): Promise<ReadonlyMap<number, number>> {
     return retiredIn(await this.#newest(), this.#owner);
+  }
+
+  async horizon(): Promise<string | null> {
+    return horizonIn(await this.#newest());
   }
 
   async summary(): Promise<TableSummary> {
@@ -384,7 +395,6 @@ class StoredLake implements DeltaLake {
   async #load(version: number | undefined): Promise<Snapshot> {
     const replay = await this.#log.load(version);
     if (replay !== null) return replay.snapshot();
-    const message = `There is no Delta table at '${this.#log.location}' yet: run the pipeline first.`;
-    throw new UserError(message);
+    throw new UserError(`There is no Delta table at '${this.#log.location}' yet: run the pipeline first.`);
   }
 }

@@ -52,8 +52,8 @@ function barrierAppId(owner: Owner, partition: number): string {
 }
 
 /**
- * The `txn` that holds how many events of committed sessions the table's rows lack, because a restore took them away: they
- * stay in the ledger. Other than a place in the log it may go down, when they come back.
+ * The `txn` that holds how many events of committed sessions the table's rows lack, because a restore or their age took them
+ * away: they stay in the ledger. Other than a place in the log it may go down, when they come back.
  */
 function retiredAppId(owner: Owner, partition: number): string {
   return `${offsetAppId(owner, partition)}/retired`;
@@ -257,8 +257,17 @@ export function ownRecord(owner: Owner, commit: Commit): EpochRecord | null {
   return isOwn ? record : null;
 }
 
+/** What the warehouse is to make of a commit: its {@linkcode filesOf}, or the dates that left because of their age. */
+export function changesOf(commit: Commit): VersionChanges {
+  const { version, actions } = commit;
+  const retired = commitInfoOf(actions).sessionaryRetired;
+  return retired === undefined
+    ? { version, files: filesOf(commit) }
+    : { version, files: [], retired: retired.dates };
+}
+
 /** What a commit changed: its change data where it has any, else the files that came and went. */
-export function changesOf({ version, actions }: Commit): VersionChanges {
+export function filesOf({ actions }: Commit): readonly ChangedFile[] {
   const changes: ChangedFile[] = [];
   const files: ChangedFile[] = [];
   for (const action of actions) {
@@ -270,5 +279,5 @@ export function changesOf({ version, actions }: Commit): VersionChanges {
       files.push({ kind: "remove", path: decodeDataPath(action.remove.path), rows: null });
     }
   }
-  return { version, files: changes.length > 0 ? changes : files };
+  return changes.length > 0 ? changes : files;
 }

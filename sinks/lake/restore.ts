@@ -3,21 +3,25 @@
  * since go. Everything else stays as it is: the schema, to which columns may have been added, and the `txn`s, because what
  * was consumed is consumed. So a replay and the fencing see no difference, and the events of rows that go are not read again.
  */
-import { cellAt } from "../../schema/column_batch.ts";
 import { UserError } from "../../schema/errors.ts";
-import { sessionColumnIndex } from "../../schema/session.ts";
 import type { DataFiles } from "./data_files.ts";
-import { type AddFile, type CommitInfo, type DeltaAction, type MetaData, removeOf } from "./delta_actions.ts";
+import {
+  type AddFile,
+  type CommitInfo,
+  dateOfFile,
+  type DeltaAction,
+  type MetaData,
+  removeOf,
+} from "./delta_actions.ts";
 import { type DeltaSchema, shape } from "./delta_schema.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
+import { countSessions, type FileCounts } from "./file_counts.ts";
 import { type Owner, retiringTxns } from "./lake_commit.ts";
-import { decodeSessions } from "./session_files.ts";
+import { horizonIn } from "./retention_plan.ts";
 import { readInSlices } from "./slices.ts";
 
 /** Files read at the same time: each is in memory as a whole. */
 const PARALLEL_READS = 4;
-const SOURCE_PARTITION = sessionColumnIndex("source_partition");
-const TOTAL_EVENTS = sessionColumnIndex("total_events");
 
 /** What a restore did. */
 export interface Restored {
@@ -28,6 +32,8 @@ export interface Restored {
   readonly rowsBack: number;
   readonly filesGone: number;
   readonly rowsGone: number;
+  /** Dates before it left because of their age, and the restore leaves them as they are; null where none did. */
+  readonly horizon: string | null;
 }
 
 export interface RestoreOptions {
@@ -40,12 +46,6 @@ export interface RestoreOptions {
   readonly timestampMs: number;
 }
 
-/** What a file holds. */
-interface FileCounts {
-  readonly rows: number;
-  readonly eventsByPartition: ReadonlyMap<number, number>;
-}
-
 /** A restore on its way into the log: planned again on top of every version that gets in between. */
 export class Restore {
   /** Of the plan that was made last. */
@@ -53,7 +53,14 @@ export class Restore {
   readonly #read = new Map<string, FileCounts>();
 
   constructor(private readonly options: RestoreOptions) {
-    this.counts = { from: options.target.version, filesBack: 0, rowsBack: 0, filesGone: 0, rowsGone: 0 };
+    this.counts = {
+      from: options.target.version,
+      filesBack: 0,
+      rowsBack: 0,
+      filesGone: 0,
+      rowsGone: 0,
+      horizon: null,
+    };
   }
 
   /**
@@ -65,8 +72,11 @@ export class Restore {
     const { owner, target, timestampMs } = this.options;
     const flaw = restoreFlaw(target.metaData, snapshot.metaData);
     if (flaw !== null) throw this.#refusal(`${flaw}. Copy what is needed from that version by hand.`);
-    const back = [...target.files].filter(([path]) => !snapshot.files.has(path));
-    const gone = [...snapshot.files].filter(([path]) => !target.files.has(path));
+    // What left by its age stays away: the analytics kept its sums, and would count it twice.
+    const horizon = horizonIn(snapshot);
+    const mayChange = (file: AddFile) => horizon === null || dateOfFile(file) >= horizon;
+    const back = [...target.files].filter(([path, file]) => !snapshot.files.has(path) && mayChange(file));
+    const gone = [...snapshot.files].filter(([path, file]) => !target.files.has(path) && mayChange(file));
     if (back.length + gone.length === 0) return null;
     const went = new Map<number, number>();
     const rowsBack = await this.#count(back, (partition, events) => add(went, partition, -events));
@@ -77,17 +87,24 @@ export class Restore {
       rowsBack,
       filesGone: gone.length,
       rowsGone,
+      horizon,
     };
     return [
-      { commitInfo: this.#commitInfo(back, gone) },
+      { commitInfo: this.#commitInfo(back, gone, snapshot) },
       ...retiringTxns(snapshot, owner, went, timestampMs).map((txn) => ({ txn })),
       ...gone.map(([, file]) => ({ remove: removeOf(file, timestampMs, true) })),
       ...back.map(([, file]) => ({ add: { ...file, dataChange: true } })),
     ];
   }
 
-  #commitInfo(back: readonly (readonly [string, AddFile])[], gone: typeof back): CommitInfo {
+  #commitInfo(
+    back: readonly (readonly [string, AddFile])[],
+    gone: typeof back,
+    before: Snapshot,
+  ): CommitInfo {
     const { owner, target, txnId, timestampMs } = this.options;
+    const went = new Set(gone.map(([path]) => path));
+    const files = [...[...before.files].filter(([path]) => !went.has(path)), ...back];
     const bytes = (files: Iterable<readonly [string, AddFile]>) =>
       String([...files].reduce((sum, [, { size }]) => sum + size, 0));
     return {
@@ -99,8 +116,8 @@ export class Restore {
         numRemovedFiles: String(gone.length),
         restoredFilesSize: bytes(back),
         removedFilesSize: bytes(gone),
-        numOfFilesAfterRestore: String(target.files.size),
-        tableSizeAfterRestore: bytes(target.files),
+        numOfFilesAfterRestore: String(files.length),
+        tableSizeAfterRestore: bytes(files),
       },
       engineInfo: owner.engineInfo,
       isBlindAppend: false,
@@ -116,8 +133,10 @@ export class Restore {
     let sum = 0;
     const paths = files.map(([path]) => path);
     for await (const counts of readInSlices(paths, (path) => this.#countsOf(path), PARALLEL_READS)) {
-      sum += counts.rows;
-      for (const [partition, events] of counts.eventsByPartition) tell(partition, events);
+      for (const [partition, { rows, events }] of counts) {
+        sum += rows;
+        tell(partition, events);
+      }
     }
     return sum;
   }
@@ -132,13 +151,7 @@ export class Restore {
           "retention: choose a later version.",
       );
     }
-    const { rows, columns } = decodeSessions(bytes, path);
-    const eventsByPartition = new Map<number, number>();
-    for (let row = 0; row < rows; row++) {
-      const partition = cellAt(columns[SOURCE_PARTITION]!, row) as number;
-      add(eventsByPartition, partition, cellAt(columns[TOTAL_EVENTS]!, row) as number);
-    }
-    const counts = { rows, eventsByPartition };
+    const counts = countSessions(bytes, path);
     this.#read.set(path, counts);
     return counts;
   }

@@ -8,7 +8,7 @@ import { commitInfoOf } from "./delta_actions.ts";
 import type { DeltaLog } from "./delta_log.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
 import { recordsIn } from "./delta_stats.ts";
-import { changesOf } from "./lake_commit.ts";
+import { filesOf } from "./lake_commit.ts";
 import { describeTable, type TableDescription } from "./table_history.ts";
 import { versionAt } from "./version_at.ts";
 
@@ -81,7 +81,7 @@ export class TablePast {
     for await (const commit of log.readCommits(versions)) {
       if (commit === null) throw await this.#notInLog(version);
       const timestampMs = commitInfoOf(commit.actions).timestamp ?? null;
-      for (const file of changesOf(commit).files) {
+      for (const file of filesOf(commit)) {
         const changed = decodeChangedFile(file, await files.read(file.path));
         yield { version, timestampMs, ...changed };
       }

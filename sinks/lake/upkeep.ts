@@ -1,11 +1,11 @@
 /** The table's upkeep: OPTIMIZE, VACUUM and the log's cleanup, each on the table as it finds it, beside any other writer. */
-import { UserError } from "../../schema/errors.ts";
 import { VERSION } from "../../schema/version.ts";
 import type { ObjectStore } from "../sink.ts";
 import { DataFiles } from "./data_files.ts";
 import { DeltaLog } from "./delta_log.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
-import { DeltaTable } from "./delta_table.ts";
+import type { DeltaTable } from "./delta_table.ts";
+import { openExistingTable } from "./existing_table.ts";
 import { TABLE_ROOT } from "./lake.ts";
 import { changesOf } from "./lake_commit.ts";
 import { cleanLog, type LogCleanup } from "./log_cleanup.ts";
@@ -128,16 +128,7 @@ export class TableUpkeep {
     await table.commit<never>(txnId, () => Promise.resolve({ actions: [{ commitInfo: info }] }));
   }
 
-  async #open(): Promise<{ readonly table: DeltaTable; readonly snapshot: Snapshot }> {
-    const table = new DeltaTable({
-      log: this.#log,
-      now: this.options.now,
-      onCommit: () => {},
-      // The next writer's is as good.
-      onCheckpointFailure: () => {},
-    });
-    const snapshot = await table.openExisting();
-    if (snapshot !== null) return { table, snapshot };
-    throw new UserError(`There is no Delta table at '${this.#log.location}' yet: run the pipeline first.`);
+  #open(): Promise<{ readonly table: DeltaTable; readonly snapshot: Snapshot }> {
+    return openExistingTable(this.#log, this.options.now);
   }
 }

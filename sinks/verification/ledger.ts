@@ -10,7 +10,7 @@ export interface PartitionBooks {
   readonly from: number;
   readonly to: number;
   readonly ledger: Ledger;
-  /** Of `ledger.inSessions`, the events whose rows a restore took away. */
+  /** Of `ledger.inSessions`, the events whose rows a restore or their age took away. */
   readonly retired: number;
 }
 
@@ -25,7 +25,7 @@ export interface LedgerFindings {
  *
  * @param epochs all commits of the pipeline, ascending
  * @param rowEvents events in the table's rows, by partition
- * @param retired events whose rows a restore took away, by partition
+ * @param retired events whose rows a restore or their age took away, by partition
  * @param cleaned whether the log's cleanup has deleted earlier commits: each chain then begins where the log does
  */
 export function checkLedger(
@@ -69,7 +69,7 @@ export function checkLedger(
     const inRows = rowEvents.get(partition) ?? 0;
     const gone = retired.get(partition) ?? 0;
     if (inRows + gone === ledger.inSessions) continue;
-    const restored = gone === 0 ? "" : `, a restore or an erasure took ${gone} away`;
+    const restored = gone === 0 ? "" : `, ${gone} were retired`;
     differences.push(
       `partition ${partition}: the rows hold ${inRows} events${restored}, the ledger ${ledger.inSessions}`,
     );

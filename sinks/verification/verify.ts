@@ -20,6 +20,8 @@ export interface Verification {
   readonly days: readonly DayFindings[];
   readonly views: readonly ViewFindings[];
   readonly ledger: LedgerFindings;
+  /** The dates before this one left because of their age, and the analytics kept their sums; null where none did. */
+  readonly horizon: string | null;
 }
 
 export interface VerifyDeps {
@@ -41,11 +43,12 @@ export async function verify({ lake, warehouse, access }: VerifyDeps): Promise<V
     addEvents(rowEvents, rows);
     days.push(await compareDay(access.client, day, rows));
   }
-  const views = await compareViews(access.client);
+  const horizon = await lake.horizon();
+  const views = await compareViews(access.client, horizon);
   const cleaned = await lake.oldestVersion() > 0;
   const epochs = await lake.epochsAfter(-1);
   const ledger = checkLedger(epochs, positions, rowEvents, await lake.retiredEvents(), cleaned);
-  return { tableId, version, missingVersions, days, views, ledger };
+  return { tableId, version, missingVersions, days, views, ledger, horizon };
 }
 
 /** Versions that were not followed and have something to follow: OPTIMIZE changes no row, whoever ran it last. */
@@ -61,7 +64,8 @@ async function lackingVersions(
   // What versions changed that a cleanup has deleted is not known any more.
   const gone = missing.filter((version) => version < oldest);
   const changes = await lake.changes(missing.filter((version) => version >= oldest));
-  return [...gone, ...changes.filter(({ files }) => files.length > 0).map(({ version }) => version)];
+  const mattering = changes.filter(({ files, retired }) => files.length > 0 || retired !== undefined);
+  return [...gone, ...mattering.map(({ version }) => version)];
 }
 
 /** Every difference as a sentence; empty where all agrees. */

@@ -1,6 +1,7 @@
 /** Do the six analytics say what the sessions say? Each is compared with the same sums over `session_metrics`. */
 import type { ClickHouseClient } from "@clickhouse/client";
 import { ANALYTICS, type Analytics } from "../warehouse/analytics.ts";
+import { sqlText } from "../warehouse/ddl.ts";
 
 /** Differing groups that are named. */
 const NAMED_MAX = 3;
@@ -14,24 +15,31 @@ export interface ViewFindings {
   readonly examples: readonly string[];
 }
 
-/** Compares all six. */
-export async function compareViews(client: ClickHouseClient): Promise<ViewFindings[]> {
+/** Compares all six. `horizon`: sessions of dates before it were retired, and only the analytics still know them. */
+export async function compareViews(
+  client: ClickHouseClient,
+  horizon: string | null,
+): Promise<ViewFindings[]> {
   const findings: ViewFindings[] = [];
-  for (const analytics of ANALYTICS) findings.push(await compareView(client, analytics));
+  for (const analytics of ANALYTICS) findings.push(await compareView(client, analytics, horizon));
   return findings;
 }
 
-async function compareView(client: ClickHouseClient, analytics: Analytics): Promise<ViewFindings> {
+async function compareView(
+  client: ClickHouseClient,
+  analytics: Analytics,
+  horizon: string | null,
+): Promise<ViewFindings> {
   const { name } = analytics;
   const rows = async (query: string) => {
     const result = await client.query({ query, format: "JSONCompactEachRow" });
     return await result.json<unknown[]>() as unknown[][];
   };
-  const [counted] = await rows(differenceQuery(analytics, "count(), countIf(differs)"));
+  const [counted] = await rows(differenceQuery(analytics, horizon, "count(), countIf(differs)"));
   const [groups, differing] = counted!.map(Number) as [number, number];
   const named = differing === 0
     ? []
-    : await rows(`${differenceQuery(analytics, "*", "WHERE differs")} LIMIT ${NAMED_MAX}`);
+    : await rows(`${differenceQuery(analytics, horizon, "*", "WHERE differs")} LIMIT ${NAMED_MAX}`);
   const examples = named.map((group) =>
     `${name} ${JSON.stringify(group)}: the sums over the sessions differ so`
   );
@@ -41,10 +49,13 @@ async function compareView(client: ClickHouseClient, analytics: Analytics): Prom
 /** The groups of the view and of the sessions, with view − sessions of each sum, and whether one is not 0. */
 function differenceQuery(
   { name, time, dimensions, sums, arrayJoin }: Analytics,
+  horizon: string | null,
   select: string,
   where = "",
 ): string {
   const groups = [time, ...dimensions];
+  const from = (column: string) =>
+    horizon === null ? "" : ` WHERE toDate(${column}) >= toDate(${sqlText(horizon)})`;
   const groupNames = groups.map((group) => group.name).join(", ");
   const sumNames = sums.map((sum) => sum.name);
   const fromSessions = [...groups, ...sums].map((column) => `${column.expression} AS ${column.name}`).join(
@@ -55,10 +66,10 @@ function differenceQuery(
   SELECT ${groupNames}, ${sumNames.map((sum) => `sum(${sum}) AS d_${sum}`).join(", ")},
     ${sumNames.map((sum) => `d_${sum} != 0`).join(" OR ")} AS differs
   FROM (
-    SELECT ${groupNames}, ${sumNames.join(", ")} FROM ${name}
+    SELECT ${groupNames}, ${sumNames.join(", ")} FROM ${name}${from(time.name)}
     UNION ALL
     SELECT ${groupNames}, ${negated} FROM (
-      SELECT ${fromSessions} FROM (SELECT * FROM session_metrics FINAL) AS s${
+      SELECT ${fromSessions} FROM (SELECT * FROM session_metrics FINAL${from("session_start")}) AS s${
     arrayJoin === undefined ? "" : ` ARRAY JOIN ${arrayJoin}`
   }
       GROUP BY ${groups.map((group) => group.expression).join(", ")}

@@ -6,6 +6,7 @@ import type { ClickHouseAccess } from "./clickhouse_access.ts";
 import { openDatabase } from "./database.ts";
 import { FollowedVersions, type StartedVersion, type VersionState } from "./followed_versions.ts";
 import { migrate, MIGRATIONS } from "./migrations.ts";
+import { deleteDates, requireNoMutation } from "./retired_dates.ts";
 import { cutVersion, INSERT_SETTINGS, insertStatement, parquetStructure } from "./parquet_insert.ts";
 import { warehouseError } from "./warehouse_errors.ts";
 
@@ -50,6 +51,17 @@ class ClickHouseWarehouse implements Warehouse {
       if (state.done) return;
       const started = payload === null ? null : await this.#insert(tableId, version, payload, state);
       await this.#followed.markDone(tableId, version, rows, started);
+    });
+  }
+
+  retire(tableId: string, version: number, dates: readonly string[]): Promise<void> {
+    return this.#do(`delete the dates that version ${version} retired`, async () => {
+      if ((await this.#followed.look(tableId, version)).done) return;
+      await requireNoMutation(this.access);
+      // Another instance may have been at it: what it has inserted since would go too.
+      if ((await this.#followed.look(tableId, version)).done) return;
+      await deleteDates(this.access, dates);
+      await this.#followed.markDone(tableId, version, 0, null);
     });
   }
 

@@ -10,6 +10,9 @@ class World {
   readonly notices: string[] = [];
   readonly followed: [version: number, rows: number, parquet: string | null][] = [];
   readonly reads: number[] = [];
+  /** Versions that retired dates: what the lake has seen of them, and what was deleted. */
+  readonly retirements: number[] = [];
+  readonly deleted: [version: number, dates: readonly string[]][] = [];
   down: SinkError | null = null;
   done = new Set<number>();
   /** Where the log stands. */
@@ -25,6 +28,7 @@ class World {
       notice: (text) => this.notices.push(text),
       meter: new Meter(this.clock),
       lake: {
+        retirements: this.retirements,
         state: () => {
           const { newest: version } = this;
           return Promise.resolve({
@@ -39,6 +43,7 @@ class World {
           this.reads.push(versions.length);
           return Promise.resolve(versions.map((version) => ({
             version,
+            ...(this.retirements.includes(version) ? { retired: ["2024-01-01"] } : {}),
             files: version % 2 ? [{ kind: "add" as const, path: `file-${version}`, rows: 1 }] : [],
           })));
         },
@@ -59,6 +64,11 @@ class World {
           this.followed.push([version, rows, parquet && new TextDecoder().decode(parquet)]);
           return Promise.resolve();
         },
+        retire: (_table, version, dates) => {
+          this.followed.push([version, 0, "retired"]);
+          this.deleted.push([version, dates]);
+          return Promise.resolve();
+        },
       },
     };
     this.follower = new Follower(deps);
@@ -73,6 +83,19 @@ Deno.test("versions are inserted in the order of their commits; those without ro
   for (const version of [3, 4, 5]) w.follower.push(version, () => {});
   assertEquals(await w.follower.settled(1000), true);
   assertEquals(w.followed, [[3, 1, "file-3"], [4, 0, null], [5, 1, "file-5"]]);
+  w.follower.stop();
+  await running;
+});
+
+Deno.test("dates that were retired before a version are deleted before it is inserted, and once", async () => {
+  const w = new World();
+  await w.follower.catchUp(1);
+  w.retirements.push(2);
+  const running = w.follower.run();
+  for (const version of [3, 5]) w.follower.push(version, () => {});
+  await w.follower.settled(1000);
+  assertEquals(w.followed.map(([version]) => version), [0, 1, 2, 3, 5]);
+  assertEquals(w.deleted, [[2, ["2024-01-01"]]]);
   w.follower.stop();
   await running;
 });

@@ -24,7 +24,7 @@ async function refusal(args: string[], env: Record<string, string> = {}): Promis
 
 Deno.test("Help names every command, and every setting with its variable where it can be used", async () => {
   const main = (await run(["--help"])).printed.join("\n");
-  for (const command of ["dev", "produce", "run", "query", "schema", "verify", "table", "config"]) {
+  for (const command of ["dev", "produce", "run", "query", "schema", "verify", "erase", "table", "config"]) {
     assertMatch(main, new RegExp(`^  ${command} `, "m"));
   }
   const help = await Promise.all(
@@ -34,12 +34,14 @@ Deno.test("Help names every command, and every setting with its variable where i
       "run",
       "query",
       "verify",
+      "erase",
       "config",
       "table history",
       "table show",
       "table changes",
       "table optimize",
       "table vacuum",
+      "table retain",
     ]
       .map((name) => run([...name.split(" "), "--help"])),
   );

@@ -85,7 +85,7 @@ Deno.test("an erased reader and an erased open session leave the table, the chec
     const erasures = [["--user-id", String(reader)], ["--session-id", open]] as const;
     for (const named of erasures) {
       const error = await assertRejects(() => run(env, "erase", ...named, "--wait", "0ms"), UserError);
-      assertStringIncludes(error.message, "is not over");
+      assertStringIncludes((error as UserError).message, "is not over");
     }
     assert(![...(await readersOf(config)).values()].includes(reader), "its rows are gone at once");
     await runToEnd(config, false);
@@ -133,7 +133,7 @@ Deno.test("an erased session's dead letters lose their bytes and stay counted", 
       () => run(env, "erase", "--session-id", "someone", "--wait", "0ms"),
       UserError,
     );
-    assertStringIncludes(report.message, "is not over");
+    assertStringIncludes((report as UserError).message, "is not over");
     assertEquals(await filesWith(config, "someone"), []);
     assertEquals((await filesWith(config, '\\"user_id\\": 7')).length, 1);
     assertMatch(await run(env, "erase", "--user-id", "7", "--dry-run"), /1 dead letters would go/);

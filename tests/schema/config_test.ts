@@ -37,6 +37,9 @@ Deno.test("Without flags and variables every setting has its documented default"
     optimizeTargetBytes: 64 * 1024 * 1024,
     vacuumIntervalMs: 86_400_000,
     vacuumRetentionMs: 7 * 86_400_000,
+    retentionMs: null,
+    archiveBucket: null,
+    archivePrefix: null,
     mailboxBytesMax: 8 * 1024 * 1024,
     keyCheck: "session_id",
     sessionTimeoutMs: 30 * 60_000,
@@ -139,6 +142,10 @@ Deno.test("Settings that do not go together are refused with both values", () =>
     problems({ ...s3, S3_TLS_CA: "ca.pem" })[0]!,
     /^S3_TLS_CA is set, but S3_ENDPOINT does not begin with https/,
   );
+  assertMatch(problems({ ARCHIVE_BUCKET: "cold" })[0]!, /^ARCHIVE_BUCKET is set, but S3_ENDPOINT is not/);
+  const same = /^The archive must be another place than the lake/;
+  assertMatch(problems({ ...s3, ARCHIVE_BUCKET: "session-metrics" })[0]!, same);
+  assertMatch(problems({ ...s3, S3_PREFIX: "a", ARCHIVE_PREFIX: "a" })[0]!, same);
   assertMatch(problems({ CLICKHOUSE_USER: "me" })[0]!, /^CLICKHOUSE_USER is set, but CLICKHOUSE_URL is not/);
   assertMatch(problems({ METRICS_HOST: "0.0.0.0" })[0]!, /^METRICS_HOST is set, but METRICS_PORT is not/);
 });

@@ -40,11 +40,11 @@ function quantile({ buckets, count }: ParsedHistogram, q: number): number {
 
 /** Runs the program and a producer beside it, and prints what its metrics say at the end. */
 async function measure(name: string, env: Readonly<Record<string, string>>): Promise<void> {
-  const pipeline = startProgram(["run"], env, "null");
+  const pipeline = startProgram(["run"], env, { output: "null" });
   try {
     const url = await webAddress(env.DATA_DIR!);
     const amount = ["--rate", String(RATE), "--events", String(SECONDS * RATE), "--seed", "1"];
-    const produced = await startProgram(["produce", ...amount], env, "null").status;
+    const produced = await startProgram(["produce", ...amount], env, { output: "null" }).status;
     if (!produced.success) throw new Error(`produce ended with ${produced.code}.`);
     await systemClock.sleep(AFTERMATH_MS);
     const metrics = new Exposition(await (await fetch(`${url}/metrics`)).text());

@@ -267,6 +267,7 @@ export class Instance implements Party {
       open: () => Promise.resolve(),
       doneVersions: (tableId, from) => warehouse.doneVersions(tableId, from),
       follow: (tableId, version, payload) => warehouse.follow(tableId, version, payload),
+      retire: (tableId, version, dates) => warehouse.retire(tableId, version, dates),
       close: () => Promise.resolve(),
     };
   }

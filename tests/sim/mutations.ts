@@ -45,8 +45,12 @@ export const MUTATIONS: readonly Mutation[] = [
     name: "reading goes on from the offsets that the group has committed",
     edits: [{
       file: "actors/ingest.ts",
-      find: "await this.deps.source.seek(partition, start.offset);",
-      replace: `await this.deps.source.seek(partition, Math.max(start.offset, ${COMMITTED}));`,
+      find: `await source.seek(partition, reading.position);
+    }
+    for (const replay`,
+      replace: `await source.seek(partition, Math.max(reading.position, ${COMMITTED}));
+    }
+    for (const replay`,
     }],
   },
   {
@@ -62,9 +66,11 @@ export const MUTATIONS: readonly Mutation[] = [
       const outcome = await this.#retry(`,
     }, {
       file: "actors/ingest.ts",
-      find: "if (replay.length > 0) await this.deps.source.seek(partition, reading.position);",
-      replace: `reading.position = Math.max(reading.position, ${COMMITTED});
-      await this.deps.source.seek(partition, reading.position);`,
+      find: "for (const { partition, reading } of held) await source.seek(partition, reading.position);",
+      replace: `for (const { partition, reading } of held) {
+      reading.position = Math.max(reading.position, ${COMMITTED});
+      await source.seek(partition, reading.position);
+    }`,
     }],
   },
   {
@@ -136,7 +142,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "the watermark is not restored",
     edits: [{
-      file: "actors/ingest.ts",
+      file: "actors/replay.ts",
       find: "const watermark = checkpoint?.watermark ?? null;",
       replace: "const watermark = null;",
     }],
@@ -168,21 +174,24 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: "a replay uses the settings in force now",
     edits: [{
-      file: "actors/ingest.ts",
-      find: `for (const { barrier, semantics } of replay) {
-      post({ type: "semantics", partition, semantics });`,
-      replace: "for (const { barrier } of replay) {",
+      file: "actors/replay.ts",
+      find: `const semantics = this.#next?.semantics ?? this.semantics;
+    const watermark`,
+      replace: `const semantics = this.semantics;
+    const watermark`,
     }, {
-      file: "actors/ingest.ts",
-      find: "const semantics = replay[0]?.semantics ?? this.#semantics;",
-      replace: "const semantics = this.#semantics;",
+      file: "actors/replay.ts",
+      find: `const semantics = this.#next?.semantics ?? this.semantics;
+    this.ports.post`,
+      replace: `const semantics = this.semantics;
+    this.ports.post`,
     }],
   },
   {
     name: "what a replay has fetched beyond its end is not read again",
     edits: [{
       file: "actors/ingest.ts",
-      find: "if (replay.length > 0) await this.deps.source.seek(partition, reading.position);",
+      find: "for (const { partition, reading } of held) await source.seek(partition, reading.position);",
       replace: "",
     }],
   },

@@ -327,6 +327,22 @@ export function warehouseContract(name: string, open: () => Promise<ClickHouseUn
   );
 
   contract(
+    "retired dates leave the table and no analytics, once, and what a later version brings them stays",
+    async (warehouse, access) => {
+      const start = Date.UTC(2026, 0, 31, 23, 59, 59, 999);
+      const old = sessionRows(100, 300, { session_start: start, session_end: start + 61_500 });
+      await warehouse.follow(TABLE_ID, 1, addedRows(400, parquetOf([...sessionRows(300), ...old])));
+      for (let attempt = 0; attempt < 2; attempt++) await warehouse.retire(TABLE_ID, 2, ["2026-01-31"]);
+      const { base, sessions } = expectedTotals(300);
+      assertEquals(await totals(access), { ...expectedTotals(400), base, sessions });
+      assertEquals(await warehouse.doneVersions(TABLE_ID), new Set([1, 2]));
+      await warehouse.follow(TABLE_ID, 3, addedRows(1, parquetOf(old.slice(0, 1))));
+      await warehouse.retire(TABLE_ID, 2, ["2026-01-31"]);
+      assertEquals((await totals(access)).sessions, expectedTotals(301).sessions);
+    },
+  );
+
+  contract(
     "opening it again changes nothing, and two instances may open it at once",
     async (warehouse, access, connect) => {
       const tables =

@@ -81,7 +81,7 @@ export class World implements AsyncDisposable {
       REVISION_INTERVAL: "5s",
       // What is to stay open does, however long this takes; and the readers may be stopped by an outage for minutes.
       SESSION_TIMEOUT: "6h",
-      ALLOWED_LATENESS: "10m",
+      ALLOWED_LATENESS: "4m",
       KAFKA_PARTITIONS: String(PARTITIONS),
     };
     const truthPaths = { open: `${folder}/open.json`, readers: `${folder}/readers.json` };
@@ -90,7 +90,10 @@ export class World implements AsyncDisposable {
     const steady = await SteadyProducer.start(config, open, seed + 1, truthPaths.open);
     const flags = { rate, seed, late, duplicates, "out-of-order": outOfOrder, truth: truthPaths.readers };
     const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const readers = startProgram(["produce", ...args], { ...env, DATA_DIR: `${folder}/readers` }, "null");
+    const readers = startProgram(["produce", ...args], { ...env, DATA_DIR: `${folder}/readers` }, {
+      output: "null",
+      yields: true,
+    });
     const started = Array.from(
       { length: instances },
       (_, i) => new Instance(String(i), { ...env, DATA_DIR: `${folder}/${i}`, ...overrides[i] }),

@@ -3,15 +3,20 @@
 const ROOT = decodeURIComponent(new URL("../../..", import.meta.url).pathname);
 const OUTPUT_SHOWN = 4_000;
 
-/** Starts `sessionary ARGS` with these variables and no other settings. */
+/**
+ * Starts `sessionary ARGS` with these variables and no other settings.
+ *
+ * @param yields whether it gives way to what is measured: it stands for other machines
+ */
 export function startProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-  output: "null" | "piped" = "piped",
+  { output = "piped", yields = false }: { output?: "null" | "piped"; yields?: boolean } = {},
 ): Deno.ChildProcess {
   const run = ["run", "-q", "--no-prompt", `--config=${ROOT}deno.json`, "-P=sessionary", `${ROOT}main.ts`];
-  return new Deno.Command(Deno.execPath(), {
-    args: [...run, ...args],
+  const [program, prefix] = yields ? ["nice", ["-n", "10", Deno.execPath()]] : [Deno.execPath(), []];
+  return new Deno.Command(program, {
+    args: [...prefix, ...run, ...args],
     env: { ...env },
     stdin: "null",
     stdout: output,

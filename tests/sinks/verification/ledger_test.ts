@@ -64,6 +64,6 @@ Deno.test("events whose rows a restore took away are accounted for, and no other
   assertEquals(after(7, 5).differences, []);
   assertEquals(after(7, 5).partitions[0]!.retired, 5);
   assertEquals(after(7, 4).differences, [
-    "partition 0: the rows hold 7 events, a restore or an erasure took 4 away, the ledger 12",
+    "partition 0: the rows hold 7 events, 4 were retired, the ledger 12",
   ]);
 });
