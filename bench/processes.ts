@@ -10,14 +10,20 @@ const PATIENCE_MS = 120_000;
 const SCRAPE_MS = 5_000;
 const SAID_MAX = 4_000;
 
-function spawn(set: string, script: string, args: readonly string[], env: Env, stdout: "null" | "piped") {
+function spawn(
+  set: string,
+  script: string,
+  args: readonly string[],
+  env: Env,
+  [stdout, stderr]: readonly ["null" | "piped", "null" | "piped" | "inherit"],
+) {
   const run = ["run", "-q", "--no-prompt", `--config=${ROOT}deno.json`, `-P=${set}`, `${ROOT}${script}`];
   return new Deno.Command(Deno.execPath(), {
     args: [...run, ...args],
-    env: { ...env },
+    env: { LOG_LEVEL: "warning", ...env },
     stdin: "null",
     stdout,
-    stderr: stdout,
+    stderr,
   }).spawn();
 }
 
@@ -32,7 +38,7 @@ export async function runJob(
   truth: { readonly records: number; readonly sessions: number | null },
   request: JobRequest = { closeOpen: true },
 ): Promise<JobResult> {
-  const child = spawn("bench", "bench/job.ts", [JSON.stringify(request)], env, "piped");
+  const child = spawn("bench", "bench/job.ts", [JSON.stringify(request)], env, ["piped", "piped"]);
   const { success, stdout, stderr } = await child.output();
   const decoder = new TextDecoder();
   if (!success) throw new Error(`The job failed: ${decoder.decode(stderr).slice(-SAID_MAX)}`);
@@ -59,7 +65,7 @@ export async function produceByProgram(env: Env, args: readonly string[]): Promi
 
 /** Starts `sessionary produce` with these arguments. */
 export function startProducing(env: Env, args: readonly string[]): Deno.ChildProcess {
-  return spawn("sessionary", "main.ts", ["produce", ...args], env, "null");
+  return spawn("sessionary", "main.ts", ["produce", ...args], env, ["null", "null"]);
 }
 
 /** Waits until `ask` says something else than null. */
@@ -122,9 +128,12 @@ export class Running {
   /** Starts it, and waits for its web server. */
   static async start(env: Env, args: readonly string[] = []): Promise<Running> {
     const startedAt = systemClock.now();
-    const process = spawn("sessionary", "main.ts", ["run", ...args], env, "null");
+    const process = spawn("sessionary", "main.ts", ["run", ...args], env, ["null", "inherit"]); // Warnings are for whoever measures.
+    let ended: number | null = null;
+    process.status.then(({ code }) => ended = code);
     const path = `${configOf(env).dataDir}/run.json`;
     const url = await until("the program's web server", async () => {
+      if (ended !== null) throw new Error(`sessionary run ended with ${ended} before its web server was up.`);
       const holder = await Deno.readTextFile(path).then(JSON.parse, () => null);
       return holder?.pid === process.pid ? holder.url ?? null : null;
     });
