@@ -56,9 +56,11 @@ function draw() {
     const many = plot.series.length;
     const axis = { stroke: css("--text"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 }, font: "12px system-ui", labelFont: "12px system-ui" };
     const xs = plot.xs, last = xs[xs.length - 1];
-    const xAxis = { ...axis, label: title(plot.x), ...(plot.labels ? { splits: () => xs, values: (_, at) => at.map((x) => plot.labels[xs.indexOf(x)] ?? "") } : { values: (_, at) => at.map(short) }) };
+    // Names that would run into each other are turned.
+    const turned = plot.labels && plot.labels.reduce((sum, label) => sum + 7 * label.length + 20, 0) > element.clientWidth - 80;
+    const xAxis = { ...axis, label: title(plot.x), ...(turned ? { rotate: 35, size: 130 } : {}), ...(plot.labels ? { splits: () => xs, values: (_, at) => at.map((x) => plot.labels[xs.indexOf(x)] ?? "") } : { values: (_, at) => at.map(short) }) };
     drawn.push(new uPlot({
-      width: element.clientWidth, height: 280,
+      width: element.clientWidth, height: turned ? 380 : 280,
       scales: { x: { time: false, ...(bars ? { range: [xs[0] - 0.6, last + 0.6] } : {}) }, y: { range: (_, low, high) => [Math.min(0, low), high <= 0 ? 1 : high * 1.08] } },
       axes: [xAxis, { ...axis, label: title(plot.y), size: 64, values: (_, at) => at.map(short) }],
       series: [{ label: plot.x.title, value: (_, v) => v == null ? "" : plot.labels ? plot.labels[xs.indexOf(v)] : short(v) }, ...plot.series.map(({ name }, i) => ({

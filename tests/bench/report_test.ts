@@ -54,7 +54,11 @@ Deno.test("The report is one file whose plots draw, light and dark, without an e
     const path = `${folder}/report.html`;
     await Deno.writeTextFile(path, renderHtml(runOf([RATE], PLOTS), await readPlotLibrary()));
     for (const colorScheme of ["light", "dark"] as const) {
-      const page = await browser.newPage({ colorScheme, viewport: { width: 1440, height: 900 } });
+      const page = await browser.newPage({
+        locale: "en-GB",
+        colorScheme,
+        viewport: { width: 1440, height: 900 },
+      });
       const faults: string[] = [];
       page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
       page.on("pageerror", (error) => faults.push(error.message));

@@ -1,4 +1,4 @@
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { fitLine, grows, histogramQuantile, median, quantile } from "../../bench/stats.ts";
 
@@ -39,5 +39,5 @@ Deno.test("A leak is growth that is steady and that matters: neither noise nor a
   assert(!grows(xs, xs.map((i) => 300 + noise(i)), 0.5));
   assert(!grows(xs, xs.map((i) => 300 + 0.5 * i), 50));
   assert(!grows(xs, xs.map((i) => 300 - 2 * i), 50));
-  assertAlmostEquals(fitLine(xs, xs.map((i) => 3 + 2 * i + noise(i)))!.slope, 2, 0.1);
+  assert(Math.abs(fitLine(xs, xs.map((i) => 3 + 2 * i + noise(i)))!.slope - 2) < 0.1);
 });
