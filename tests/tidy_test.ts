@@ -18,7 +18,7 @@ const IMPORTS: Readonly<Record<string, readonly string[]>> = {
   sources: ["schema"],
   sinks: ["schema"],
   schema: ["deno.json"],
-  bench: ["commands", "web", "actors", "sources", "sinks", "schema"],
+  bench: ["commands", "web", "actors", "sources", "sinks", "schema", "tests", "deno.json"],
   tests: ["main.ts", "commands", "web", "actors", "sources", "sinks", "schema", "bench", "deno.json"],
 };
 

@@ -1,0 +1,81 @@
+/** What the suites run over: the embedded parts, or real services. */
+import { systemClock } from "../actors/clock.ts";
+import { type Config, resolveConfig } from "../schema/config.ts";
+import { openProducer } from "../sources/open.ts";
+import { produce } from "../sources/produce.ts";
+import type { RecordFeed } from "../sources/feed.ts";
+import { FixedFeed, type FixedFeedOptions, SESSION_EVENTS } from "./fixed_feed.ts";
+
+/** The variables of one pipeline. */
+export type Env = Readonly<Record<string, string>>;
+
+/** Where pipelines of the bench live. */
+export interface World {
+  /** What the report calls it. */
+  readonly over: string;
+  /** Whether Kafka, MinIO and a ClickHouse server are behind it. */
+  readonly services: boolean;
+  /** The variables of a pipeline that nothing else uses. */
+  newPipeline(): Promise<Env>;
+  /** The same events into other sinks: a pipeline that reads the topic of `env`, with nothing written yet. */
+  again(env: Env): Promise<Env>;
+}
+
+/** What a suite may be told. */
+export interface BenchOptions {
+  /** Events of one run; suites take a part of it or as many. */
+  readonly events: number;
+  /** Of `endurance`. */
+  readonly hours: number;
+  /** Events a second of `endurance`. */
+  readonly rate: number;
+}
+
+/** Pipelines over the embedded parts, below one folder. */
+export class EmbeddedWorld implements World {
+  readonly over: string = "embedded";
+  readonly services: boolean = false;
+  #pipelines = 0;
+
+  constructor(protected readonly folder: string) {}
+
+  async newPipeline(): Promise<Env> {
+    const DATA_DIR = `${this.folder}/${++this.#pipelines}`;
+    await Deno.mkdir(DATA_DIR, { recursive: true });
+    return { DATA_DIR, HTTP_PORT: "0" };
+  }
+
+  async again(env: Env): Promise<Env> {
+    for (const sink of ["lake", "warehouse", "as_of"]) {
+      await Deno.remove(`${env.DATA_DIR}/${sink}`, { recursive: true }).catch(() => {});
+    }
+    return env;
+  }
+}
+
+/** The settings that `env` means. */
+export function configOf(env: Env): Config {
+  return resolveConfig({ flags: {}, env }).config;
+}
+
+/** Sends all of a feed, as fast as it goes; returns the seconds it took and the records and bytes sent. */
+export async function send(
+  env: Env,
+  feed: RecordFeed,
+): Promise<{ readonly records: number; readonly bytes: number; readonly seconds: number }> {
+  const producer = await openProducer(configOf(env), systemClock);
+  try {
+    const { monotonic: now, sleep } = systemClock;
+    const { records, bytes, elapsedMs } = await produce({ feed, producer, rate: "max", now, sleep });
+    return { records, bytes, seconds: elapsedMs / 1_000 };
+  } finally {
+    await producer.close();
+  }
+}
+
+/** Sends whole sessions of 18 events, some `events` in all; returns their truth beside what {@linkcode send} does. */
+export async function fill(env: Env, events: number, more: Partial<FixedFeedOptions> = {}) {
+  const sessions = Math.max(1, Math.round(events / SESSION_EVENTS));
+  const feed = new FixedFeed({ sessions, seed: 1, endMs: systemClock.now(), ...more });
+  return { ...await send(env, feed), sessions };
+}
