@@ -122,7 +122,7 @@ Deno.test("property: the number of shards changes no row, and in every seal the 
             })
           );
           const total = (name: keyof PartitionSeal["counts"]) =>
-            seals.reduce((sum, { counts }) => sum + counts[name], 0);
+            seals.reduce((sum, { counts }) => sum + (counts[name] ?? 0), 0);
           return { seals, total };
         };
         let [consumed, inSessions, other] = [0, 0, 0];
