@@ -1,20 +1,10 @@
 /**
  * `deno task test:services`: fetches what the services need, once, then runs the test files, several at a time, because
- * most of their time is waiting. They share a broker, an object store and a ClickHouse, those that the environment names
- * or ones that are started here; tests that stop a service or count on its settings start their own. A service that
- * cannot start fails the run.
+ * most of their time is waiting. Each starts services of its own. A service that cannot start fails the run.
  */
-import { openClickHouse } from "./harness/clickhouse.ts";
 import { deltaRsPackages } from "./harness/delta_rs.ts";
-import {
-  kafkaBrokers,
-  kafkaJars,
-  type KafkaVersion,
-  kafkaVersion,
-  OLDEST_KAFKA,
-  stopKafka,
-} from "./harness/kafka.ts";
-import { minioProgram, s3, stopMinio } from "./harness/minio.ts";
+import { kafkaJars, type KafkaVersion, kafkaVersion, OLDEST_KAFKA } from "./harness/kafka.ts";
+import { minioProgram } from "./harness/minio.ts";
 import { sparkPackages } from "./harness/spark.ts";
 
 const FILES_AT_ONCE = 3;
@@ -35,10 +25,10 @@ function testFiles(): string[] {
   );
 }
 
-async function runFile(file: string, env: Readonly<Record<string, string>>): Promise<boolean> {
+async function runFile(file: string): Promise<boolean> {
   // Types are checked by `deno task ok`. Not -q, which would hide the counts that the fault tests print.
   const args = ["test", "--no-prompt", "--no-check", "-P=services", file];
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, env, stdin: "null" })
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, stdin: "null" })
     .output();
   // Whole and at once: others print too.
   for (let at = 0; at < stdout.length;) at += Deno.stdout.writeSync(stdout.subarray(at));
@@ -56,37 +46,12 @@ async function prepare(): Promise<void> {
   ]);
 }
 
-/** The services that files share, as the environment names them. */
-async function startShared(services: AsyncDisposableStack): Promise<Record<string, string>> {
-  services.defer(stopKafka);
-  services.defer(stopMinio);
-  const [brokers, { endpoint, accessKey, secretKey, region }, { url, user, password }] = await Promise.all([
-    kafkaBrokers(),
-    s3(),
-    openClickHouse().then((server) => services.use(server)),
-  ]);
-  return {
-    KAFKA_BROKERS: brokers,
-    S3_ENDPOINT: endpoint,
-    S3_ACCESS_KEY: accessKey,
-    S3_SECRET_KEY: secretKey,
-    S3_REGION: region,
-    CLICKHOUSE_URL: url,
-    CLICKHOUSE_USER: user,
-    CLICKHOUSE_PASSWORD: password,
-  };
-}
-
 await prepare();
 const waiting = testFiles();
 let failed = 0;
-{
-  await using services = new AsyncDisposableStack();
-  const env = await startShared(services);
-  await Promise.all(Array.from({ length: FILES_AT_ONCE }, async () => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      if (!await runFile(file, env)) failed++;
-    }
-  }));
-}
+await Promise.all(Array.from({ length: FILES_AT_ONCE }, async () => {
+  for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+    if (!await runFile(file)) failed++;
+  }
+}));
 if (failed > 0) throw new Error(`${failed} of the services' test files failed: see above.`);
