@@ -97,6 +97,8 @@ export class Coordinator {
   readonly #staged = new Map<number, Staged>();
   /** What every partition of the topic held when ingest last said so; null before it first did. */
   #ranges: readonly PartitionRange[] | null = null;
+  /** Whether the epochs know of the first assignment: before, nothing is restored because nothing is known. */
+  #assigned = false;
   #firstPartitions: number | null = null;
   readonly #restored = Promise.withResolvers<void>();
   #ready = false;
@@ -136,8 +138,8 @@ export class Coordinator {
       revisionIntervalMs: config.revisionIntervalMs,
       lastEpoch: state.lastEpoch,
     });
-    this.#epochs = epochs;
     await readErasures(this.#erasures);
+    this.#epochs = epochs;
     this.#early.splice(0).forEach((event) => this.#apply(event));
     await Promise.race([this.#restored.promise, this.#ended.promise]);
     await deadLetterTopic.open();
@@ -255,7 +257,8 @@ export class Coordinator {
     if (this.#epochs === null) return void this.#early.push(event);
     for (const effect of transition(this.#epochs, event)) this.#run(effect);
     const { unplanned, restoring } = this.#epochs;
-    if (this.#ranges !== null && unplanned.size + restoring.size === 0) this.#restored.resolve();
+    this.#assigned ||= event.type === "assigned";
+    if (this.#assigned && unplanned.size + restoring.size === 0) this.#restored.resolve();
   }
 
   /** Runs an effect; what it throws ends the process. */
