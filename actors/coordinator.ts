@@ -129,7 +129,8 @@ export class Coordinator {
   async run(): Promise<PipelineSummary> {
     const { lake, warehouse, config, mode, shards, prepareLake, deadLetterTopic } = this.deps;
     this.#listen();
-    const [state] = await Promise.all([prepareLake().then(() => lake.open()), warehouse.open()]);
+    const opened = prepareLake().then(() => Promise.all([lake.open(), readErasures(this.#erasures)]));
+    const [[state]] = await Promise.all([opened, warehouse.open()]);
     this.#deltaVersion = state.version;
     await this.#follow(state);
     const epochs = initialEpochs({
@@ -138,7 +139,6 @@ export class Coordinator {
       revisionIntervalMs: config.revisionIntervalMs,
       lastEpoch: state.lastEpoch,
     });
-    await readErasures(this.#erasures);
     this.#epochs = epochs;
     this.#early.splice(0).forEach((event) => this.#apply(event));
     await Promise.race([this.#restored.promise, this.#ended.promise]);

@@ -1,6 +1,6 @@
 /** Erasing at a barrier, in the plain sessionizer's state: PURE. A session with any event of an erased reader goes whole. */
 import { type Erasure, ErasureMatcher } from "../schema/erasure.ts";
-import type { PartitionState } from "./sessionizer.ts";
+import type { Occurrence, PartitionState } from "./sessionizer.ts";
 
 /**
  * Drops the occurrences that the erasures mean, open and remembered ones.
@@ -10,6 +10,7 @@ import type { PartitionState } from "./sessionizer.ts";
 export function eraseOccurrences(state: PartitionState, erasures: readonly Erasure[]): number {
   if (erasures.length === 0) return 0;
   const matcher = new ErasureMatcher(erasures);
+  const gone = new Set<Occurrence>();
   let erased = 0;
   for (const [sessionId, occurrences] of state.occurrences) {
     const bySession = matcher.session(sessionId);
@@ -18,11 +19,12 @@ export function eraseOccurrences(state: PartitionState, erasures: readonly Erasu
       erased += occurrence.rowEpoch === null ? occurrence.events.length : occurrence.amended;
       if (occurrence.closed === null) state.openSessions--;
       state.pending.delete(occurrence);
-      state.finished = state.finished.filter((finished) => finished !== occurrence);
+      gone.add(occurrence);
       return false;
     });
     if (kept.length === 0) state.occurrences.delete(sessionId);
     else if (kept.length < occurrences.length) state.occurrences.set(sessionId, kept);
   }
+  state.finished = state.finished.filter((occurrence) => !gone.has(occurrence));
   return erased;
 }

@@ -31,7 +31,11 @@ export function erasureOf({ id, kind, salt }: Omit<Erasure, "digest">, value: st
 }
 
 /** Whether the erasure is of what `value` names. */
-export function isErasureOf({ kind, salt, digest }: Erasure, ofKind: ErasureKind, value: string): boolean {
+export function isErasureOf(
+  { kind, salt, digest }: Erasure,
+  ofKind: ErasureKind,
+  value: string | Uint8Array,
+): boolean {
   return kind === ofKind && digestOf(salt, value) === digest;
 }
 
@@ -58,6 +62,6 @@ export class ErasureMatcher {
 
   /** Whether a session's id, as text or as UTF-8, is erased. */
   session(sessionId: string | Uint8Array): boolean {
-    return this.#ofSessions.some(({ salt, digest }) => digestOf(salt, sessionId) === digest);
+    return this.#ofSessions.some((erasure) => isErasureOf(erasure, "session_id", sessionId));
   }
 }
