@@ -166,7 +166,8 @@ export class Operator {
     if (instance === undefined) return;
     const { scheduler, trace } = this.world;
     const { random } = this;
-    instance.pausedUntil = scheduler.now + random.below(1_500);
+    // Who stands still already does not wake before its time: what it has missed would reach it after newer news.
+    instance.pausedUntil = Math.max(instance.pausedUntil, scheduler.now + random.below(1_500));
     trace(() => `${instance.name} stands still until ${instance.pausedUntil.toFixed(0)}`);
     scheduler.after(random.below(500), null, () => {
       this.#group.leave(instance);
