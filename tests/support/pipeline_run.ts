@@ -100,6 +100,17 @@ export async function warehouseRows(config: Config, names: readonly string[]): P
   return answers;
 }
 
+/** How many barriers a restart has to replay: those that the log has beyond each partition's newest checkpoint. */
+export async function barriersToReplay(config: Config): Promise<number> {
+  const { lake, checkpoints } = await openLake(config, { now: systemClock.now, notice: () => {} });
+  const { positions } = await lake.open();
+  const beyond = await Promise.all(positions.map(async ({ partition, barrierNumber }) => {
+    const checkpoint = await checkpoints.newest(partition, barrierNumber);
+    return barrierNumber - (checkpoint?.header.barrier.number ?? 0);
+  }));
+  return beyond.reduce((sum, barriers) => sum + barriers, 0);
+}
+
 /** The ledger of all partitions, from the newest commit that mentions each. */
 export async function ledgerOf(config: Config): Promise<Ledger> {
   const { lake } = await openLake(config, { now: systemClock.now, notice: () => {} });
