@@ -7,10 +7,18 @@ import { kafkaJars, type KafkaVersion, kafkaVersion, OLDEST_KAFKA } from "./harn
 import { minioProgram } from "./harness/minio.ts";
 import { sparkPackages } from "./harness/spark.ts";
 
-const FILES_AT_ONCE = 3;
+const FILES_AT_ONCE = 4;
 const FOLDER = new URL(".", import.meta.url);
 /** The longest first: whatever is begun last decides when all is done. */
-const LONG = ["clickhouse_faults", "kafka_pipeline", "readers", "kafka_test", "crash", "kafka_group"];
+const LONG = [
+  "clickhouse_outages",
+  "crash",
+  "clickhouse_faults",
+  "kafka_pipeline",
+  "kafka_test",
+  "kafka_group",
+  "readers",
+];
 
 function testFiles(): string[] {
   const names = [...Deno.readDirSync(FOLDER)].map(({ name }) => name).filter((name) =>
