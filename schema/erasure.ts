@@ -65,3 +65,45 @@ export class ErasureMatcher {
     return this.#ofSessions.some((erasure) => isErasureOf(erasure, "session_id", sessionId));
   }
 }
+
+/** Whether a record, given by its key and value, is of what an erasure means. */
+export type RecordTest = (key: Uint8Array | null, value: Uint8Array | null) => boolean;
+
+const decoder = new TextDecoder();
+
+/** The test of a dead letter, for the erasure of what `value` names. */
+export function letterTest(erasure: Erasure, value: string): RecordTest {
+  const { kind } = erasure;
+  const isEvent = eventTest(erasure);
+  // What is no event has no fields: its text decides, and rather one letter too many goes.
+  const pattern = kind === "user_id"
+    ? new RegExp(`"user_id"\\s*:\\s*"?${value}(?![0-9])`)
+    : new RegExp(RegExp.escape(JSON.stringify(value).slice(1, -1)));
+  return (key, bytes) => {
+    const [keyText, text] = [key, bytes].map((part) => part === null ? "" : decoder.decode(part));
+    if (kind === "session_id" && keyText === value) return true;
+    return pattern.test(text!) || isEvent(text!) === true;
+  };
+}
+
+/** The test of a record of the topic: of an event its own field decides, of all else what decides of a dead letter. */
+export function recordTest(erasure: Erasure, value: string): RecordTest {
+  const isEvent = eventTest(erasure);
+  const isLetter = letterTest(erasure, value);
+  return (key, bytes) => {
+    const text = bytes === null ? "" : decoder.decode(bytes);
+    return isEvent(text) ?? isLetter(key, bytes);
+  };
+}
+
+/** Whether the text is an event of what the erasure means; null where it is no JSON object with the field. */
+function eventTest(erasure: Erasure): (text: string) => boolean | null {
+  return (text) => {
+    try {
+      const field = (JSON.parse(text) as Record<string, unknown> | null)?.[erasure.kind];
+      return field === undefined || field === null ? null : isErasureOf(erasure, erasure.kind, String(field));
+    } catch {
+      return null;
+    }
+  };
+}

@@ -1,6 +1,8 @@
 /** Chooses the event log by the configuration: Kafka where its brokers are named, else the embedded one. */
 import type { Config } from "../schema/config.ts";
 import { dataPaths } from "../schema/data_paths.ts";
+import type { RecordTest } from "../schema/erasure.ts";
+import type { ErasedRecords } from "./embedded_erasure.ts";
 import { type EmbeddedLog, openEmbeddedLog } from "./embedded_log.ts";
 import type { KafkaConnection } from "./kafka_client.ts";
 import type { Producer, Source } from "./source.ts";
@@ -102,4 +104,30 @@ export async function openDeadLetterTopic(
     partitions: 1,
     maxMessageBytes: DEAD_LETTER_BYTES_MAX,
   });
+}
+
+/**
+ * Empties the records of a reader or a session in the topic, below an offset of each partition, and in that of its dead
+ * letters; null where the events are in Kafka, which does not change its records.
+ *
+ * @param before the first offset that is left alone, by partition
+ */
+export async function eraseEvents(
+  config: Config,
+  clock: SourceClock,
+  before: ReadonlyMap<number, number>,
+  tests: { readonly record: RecordTest; readonly letter: RecordTest },
+): Promise<ErasedRecords | null> {
+  if (config.kafkaBrokers !== null) return null;
+  const { eraseRecords } = await import("./embedded_erasure.ts");
+  const log = openLog(config, clock);
+  try {
+    const events = eraseRecords(log, config.topic, before, tests.record);
+    const letters = deadLetterTopicOf(config.topic);
+    const all = new Map(log.partitions(letters).map(({ partition, end }) => [partition, end]));
+    const { records, complete } = eraseRecords(log, letters, all, tests.letter);
+    return { records: events.records + records, complete };
+  } finally {
+    log.close();
+  }
 }

@@ -1,6 +1,7 @@
 /** The dead letters beside the table: a file an epoch, of which those count that a commit names. */
 import { cellAt, type ColumnBatch, ColumnBatchBuilder } from "../../schema/column_batch.ts";
 import { DEAD_LETTER_COLUMNS, DEAD_LETTER_KINDS } from "../../schema/epoch.ts";
+import type { RecordTest } from "../../schema/erasure.ts";
 import { SinkError } from "../../schema/errors.ts";
 import { takeRows } from "../../schema/take_rows.ts";
 import type { ObjectStore } from "../sink.ts";
@@ -15,9 +16,6 @@ const MANIFEST = /^dead_letters\/committed_before_\d{20}\.json$/;
 const [DETAIL, KEY, VALUE] = ["detail", "key", "value"].map((name) =>
   DEAD_LETTER_COLUMNS.findIndex((column) => column.name === name)
 ) as [number, number, number];
-
-/** Whether a dead letter with this key and value is meant. */
-export type LetterTest = (key: Uint8Array | null, value: Uint8Array | null) => boolean;
 
 /** A file of dead letters that a commit named before the log's cleanup deleted it. */
 export interface DeadLetterName {
@@ -94,7 +92,7 @@ export class DeadLetterFiles {
    * Takes key and value of the letters that `test` finds, in every file, whether a commit names it or not. A file is written
    * anew in its place.
    */
-  async erase(test: LetterTest, dryRun: boolean): Promise<number> {
+  async erase(test: RecordTest, dryRun: boolean): Promise<number> {
     const { store } = this.options;
     let erased = 0;
     for (const { key: file } of await store.list(DEAD_LETTERS_ROOT)) {

@@ -1,11 +1,11 @@
 /** What erasing does in a lake: rows of the table by a commit, dead letters in their files, and what restores must not undo. */
-import { type Erasure, isErasureOf } from "../../schema/erasure.ts";
+import type { Erasure, RecordTest } from "../../schema/erasure.ts";
 import { UserError } from "../../schema/errors.ts";
 import type { DataFiles } from "./data_files.ts";
 import { commitInfoOf } from "./delta_actions.ts";
 import type { Commit } from "./delta_log.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
-import type { DeadLetterFiles, LetterTest } from "./dead_letter_files.ts";
+import type { DeadLetterFiles } from "./dead_letter_files.ts";
 import type { DeltaTable } from "./delta_table.ts";
 import { type ErasedRows, EraseRows } from "./erase_rows.ts";
 import type { Owner } from "./lake_commit.ts";
@@ -49,7 +49,7 @@ export class LakeErasure {
    *
    * @returns how many there were
    */
-  eraseDeadLetters(test: LetterTest, dryRun: boolean): Promise<number> {
+  eraseDeadLetters(test: RecordTest, dryRun: boolean): Promise<number> {
     return this.options.deadLetters.erase(test, dryRun);
   }
 
@@ -68,25 +68,4 @@ export class LakeErasure {
       );
     }
   }
-}
-
-/** The test of a dead letter against what the erasure means, whose id is `value`. */
-export function letterTest(erasure: Erasure, value: string): LetterTest {
-  const decoder = new TextDecoder();
-  const { kind } = erasure;
-  // What is no event has no fields: its text decides, and rather one letter too many goes.
-  const pattern = kind === "user_id"
-    ? new RegExp(`"user_id"\\s*:\\s*"?${value}(?![0-9])`)
-    : new RegExp(RegExp.escape(JSON.stringify(value).slice(1, -1)));
-  return (key, bytes) => {
-    const [keyText, text] = [key, bytes].map((part) => part === null ? "" : decoder.decode(part));
-    if (kind === "session_id" && keyText === value) return true;
-    if (pattern.test(text!)) return true;
-    try {
-      const field = (JSON.parse(text!) as Record<string, unknown> | null)?.[kind];
-      return field !== undefined && field !== null && isErasureOf(erasure, kind, String(field));
-    } catch {
-      return false;
-    }
-  };
 }

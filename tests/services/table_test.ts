@@ -1,7 +1,7 @@
 /**
  * A table with everything that can happen to it (revisions, OPTIMIZE, restores, columns of a later version), as others read
- * it: delta-rs and ClickHouse's Delta reader find the rows of every version that our own reader finds, and
- * `session_metrics` holds those of the newest.
+ * it: delta-rs and ClickHouse's Delta reader find the rows of every version that our own reader finds, Spark those of
+ * eleven versions and more, and `session_metrics` holds those of the newest.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { systemClock } from "../../actors/clock.ts";
@@ -19,12 +19,16 @@ import { recordingContext, withTempDir } from "../support/command_context.ts";
 import { configOf, feedEpochByEpoch, feedTopic } from "../support/pipeline_run.ts";
 import { LATER_NAMES, laterVersion } from "../support/program_copy.ts";
 import { runDeltaRs } from "./harness/delta_rs.ts";
+import { runSpark } from "./harness/spark.ts";
 
 const EVENTS = 1_500;
 /** 100 s of event time: a late event comes after the epoch that its session left with. */
 const SEND_BYTES = 210 * 1024;
 const END_MS = Date.UTC(2024, 5, 1, 0, 8);
 const READER = new URL("readers/delta_rs_rows.py", import.meta.url).pathname;
+const SPARK_READER = new URL("readers/spark_rows.py", import.meta.url).pathname;
+/** Besides the newest. */
+const SPARK_VERSIONS = 10;
 
 type Row = Record<string, unknown>;
 
@@ -141,6 +145,30 @@ Deno.test("delta-rs reads every version of a table that was restored, packed and
       assertEquals(texts(read), texts(await ourRows(config, version)), `version ${version}`);
       for (const row of read) assertEquals(LATER_NAMES.every((name) => name in row), version >= added!);
     }
+    const sampled = Array.from(
+      { length: SPARK_VERSIONS },
+      (_, i) => Math.floor(i * newest / SPARK_VERSIONS),
+    );
+    // What is on both sides of each turn that the table took.
+    const turns = ["RESTORE", "ADD COLUMNS", "OPTIMIZE"].flatMap(of).flatMap((
+      version,
+    ) => [version - 1, version]);
+    const bySpark = [...new Set([...sampled, ...turns, newest])].filter((version) => version >= 0).map(
+      String,
+    );
+    await Deno.mkdir(`${dir}/spark`);
+    await runSpark(
+      SPARK_READER,
+      [`${config.dataDir}/lake/sessions`, `${dir}/out`, ...bySpark],
+      `${dir}/spark`,
+    );
+    for (const version of bySpark) {
+      assertEquals(
+        await linesOf(`${dir}/out/spark-${version}.jsonl`),
+        await linesOf(`${dir}/out/delta-rs-${version}.jsonl`),
+        `version ${version}, by Spark`,
+      );
+    }
     const rows = await linesOf(`${dir}/out/delta-rs-${newest - 1}.jsonl`);
     assert(
       rows.some(({ pages_seen }) => pages_seen !== null) &&
@@ -157,5 +185,7 @@ Deno.test("delta-rs reads every version of a table that was restored, packed and
     const left = [...sums].filter(([, count]) => count !== 0);
     assertEquals(left.map(([text]) => text).sort(), texts(await ourRows(config, newest)));
     assert(left.every(([, count]) => count === 1));
-    console.log(`${newest + 1} versions, ${left.length} rows at the newest`);
+    console.log(
+      `${newest + 1} versions, ${bySpark.length} of them by Spark, ${left.length} rows at the newest`,
+    );
   }));
