@@ -10,6 +10,7 @@ import { openProducer } from "../sources/open.ts";
 import { produce } from "../sources/produce.ts";
 import { SimulatedFeed } from "../sources/simulated_feed.ts";
 import { Simulator, virtualTimeline } from "../sources/simulator.ts";
+import { ageToAskAgain } from "../web/page/loaded.ts";
 
 const EVENTS_DEFAULT = 1_500_000;
 const ROUNDS_DEFAULT = 4;
@@ -49,27 +50,38 @@ async function view(
   signal: AbortSignal,
   got: () => void,
 ): Promise<void> {
-  const ask = async (path: string) => {
-    const response = await fetch(`${url}${path}`, { signal });
+  const followed = paths.map((path) => ({ path, stamp: "", askedAt: -Infinity, took: 0, waiting: false }));
+  const open = {
+    path: "/api/open-sessions?limit=20",
+    stamp: "",
+    askedAt: -Infinity,
+    took: 0,
+    waiting: false,
+  };
+  const ask = async (question: typeof open) => {
+    question.waiting = true;
+    question.askedAt = systemClock.monotonic();
+    const response = await fetch(`${url}${question.path}`, { signal });
     await response.body?.pipeTo(new WritableStream());
+    question.took = systemClock.monotonic() - question.askedAt;
+    question.waiting = false;
     if (response.ok) got();
   };
   const live = await fetch(`${url}/api/live`, { signal });
   let written = "";
-  let openAskedAt = -Infinity;
-  let asking = Promise.resolve();
   for await (const text of live.body!.pipeThrough(new TextDecoderStream())) {
     got();
-    const stamp = /"deltaVersion":\d+,"lagVersions":\d+/.exec(text)?.[0] ?? written;
-    const due = stamp === written ? [] : [...paths];
-    written = stamp;
+    written = /"deltaVersion":\d+,"lagVersions":\d+/.exec(text)?.[0] ?? written;
+    const old = (question: typeof open, ageMs: number) =>
+      !question.waiting && systemClock.monotonic() - question.askedAt >= ageMs;
+    const due = followed.filter((question) =>
+      question.stamp !== written && old(question, ageToAskAgain(question.took))
+    );
+    for (const question of due) question.stamp = written;
     // Only the view of sessions asks for open ones, every two seconds.
-    if (paths === VIEWS[0] && systemClock.monotonic() - openAskedAt > 2_000) {
-      openAskedAt = systemClock.monotonic();
-      due.push("/api/open-sessions?limit=20");
-    }
-    asking = asking.then(async () => void await Promise.all(due.map(ask)));
-    asking.catch(() => {});
+    if (paths === VIEWS[0] && old(open, 2_000)) due.push(open);
+    // Ended by the signal, or by the program.
+    for (const question of due) ask(question).catch(() => {});
   }
 }
 

@@ -3,12 +3,21 @@ import { now } from "./browser.ts";
 
 const AGE_MIN_MS = 1_000;
 const AGE_MAX_MS = 15_000;
+/** Of the time, the part that the answers to one question may take: a server at full load is asked less often. */
+const ANSWERING_SHARE = 1 / 20;
+
+/** How old an answer that took so long has to be before it is asked for anew; both in milliseconds. */
+export function ageToAskAgain(tookMs: number): number {
+  return Math.min(AGE_MAX_MS, Math.max(AGE_MIN_MS, tookMs / ANSWERING_SHARE));
+}
 
 /** An answer, kept until a newer one is here. */
 export class Loaded<T> {
   #value: T | null = null;
   #problem: string | null = null;
   #askedAt = -Infinity;
+  /** How long the newest answer took, milliseconds. */
+  #took = 0;
   /** Only the answer to the newest question counts. */
   #question = 0;
   #waiting = false;
@@ -45,13 +54,13 @@ export class Loaded<T> {
   }
 
   /**
-   * Asks where `stamp` is another one than last time, at most once a second; else now and then, because other instances
-   * write too.
+   * Asks where `stamp` is another one than last time, at most once a second and seldom where answers take long; else now
+   * and then, because other instances write too.
    */
   follow(stamp: string, ask: () => Promise<T>): void {
     if (this.#waiting) return;
     const age = now() - this.#askedAt;
-    const due = stamp !== this.#stamp || this.#problem !== null ? AGE_MIN_MS : AGE_MAX_MS;
+    const due = stamp !== this.#stamp || this.#problem !== null ? ageToAskAgain(this.#took) : AGE_MAX_MS;
     if (age < due) return;
     this.#stamp = stamp;
     this.#ask(ask);
@@ -64,6 +73,7 @@ export class Loaded<T> {
     const settle = (value: T | null, problem: string | null) => {
       if (question !== this.#question) return;
       this.#waiting = false;
+      this.#took = now() - this.#askedAt;
       this.#value = value ?? this.#value;
       this.#problem = problem;
       this.#redraw();
