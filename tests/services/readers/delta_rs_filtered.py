@@ -20,7 +20,7 @@ compare = {
 }
 answers = []
 for column, operator, value in json.loads(filters):
-    if column.endswith("_time") and value is not None:
+    if column == "session_start" and value is not None:
         value = datetime.fromisoformat(value)
     expression = compare[operator](pc.field(column), value)
     rows = dataset.to_table(columns=["first_offset"], filter=expression)["first_offset"].to_pylist()

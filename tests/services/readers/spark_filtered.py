@@ -23,7 +23,7 @@ compare = {
 }
 answers = []
 for column, operator, value in json.loads(filters):
-    if column.endswith("_time") and value is not None:
+    if column == "session_start" and value is not None:
         value = datetime.fromisoformat(value)
     found = spark.read.format("delta").load(table_path).where(compare[operator](col(column), lit(value)))
     rows = [row.first_offset for row in found.select("first_offset").collect()]
