@@ -12,8 +12,8 @@ import { SimulatedFeed } from "../sources/simulated_feed.ts";
 import { Simulator, virtualTimeline } from "../sources/simulator.ts";
 import { ageToAskAgain } from "../web/page/loaded.ts";
 
-const EVENTS_DEFAULT = 1_500_000;
-const ROUNDS_DEFAULT = 4;
+const EVENTS_DEFAULT = 4_000_000;
+const ROUNDS_DEFAULT = 6;
 const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname);
 
 const ANALYTICS = ["session_summary", "brand_analytics", "device_analytics", "geographic_analytics"]
