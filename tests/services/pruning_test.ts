@@ -114,8 +114,8 @@ const FILTERS: readonly Filter[] = [
   { column: "city", operator: "is not null", value: null },
 ];
 
-/** Spark takes half a second for each: every third, so that each operator comes with values of each kind. */
-const SPARK_FILTERS = FILTERS.filter((_, i) => i % 3 === 0);
+/** Spark takes half a second for each: every seventh, so that each operator comes with values of each kind. */
+const SPARK_FILTERS = FILTERS.filter((_, i) => i % 7 === 0);
 
 Deno.test("readers that skip files by our statistics find every row: long texts, emoji, parts of a millisecond, nulls", async () => {
   await using folder = await temporaryFolder();
