@@ -11,12 +11,14 @@ const FILES_AT_ONCE = 5;
 const FOLDER = new URL(".", import.meta.url);
 /** The longest first: whatever is begun last decides when all is done. */
 const LONG = [
-  "clickhouse_outages",
   "crash",
+  "clickhouse_outages",
   "clickhouse_faults",
+  "table",
   "kafka_pipeline",
   "kafka_test",
   "kafka_group",
+  "pruning",
   "readers",
 ];
 
