@@ -7,7 +7,7 @@ import { kafkaJars, type KafkaVersion, kafkaVersion, OLDEST_KAFKA } from "./harn
 import { minioProgram } from "./harness/minio.ts";
 import { sparkPackages } from "./harness/spark.ts";
 
-const FILES_AT_ONCE = 5;
+const FILES_AT_ONCE = 4;
 const FOLDER = new URL(".", import.meta.url);
 /** The longest first: whatever is begun last decides when all is done. */
 const LONG = [
@@ -18,7 +18,6 @@ const LONG = [
   "kafka_pipeline",
   "kafka_test",
   "kafka_group",
-  "pruning",
   "readers",
 ];
 

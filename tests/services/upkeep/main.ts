@@ -1,8 +1,13 @@
-/** `deno task test:upkeep [MINUTES]`: a table under the fire of four writers, Spark's MERGE among them, for five minutes. */
+/**
+ * `deno task test:upkeep [MINUTES]`: what takes Spark long. Filters by which it skips files, then a table under the fire of
+ * four writers, its MERGE among them, for five minutes.
+ */
 import { withTempDir } from "../../support/command_context.ts";
+import { assertFiltersFind, bySpark } from "../readers/pruning.ts";
 import { tableUnderFire } from "./fire.ts";
 
 const minutes = Number(Deno.args[0] ?? 5);
+await assertFiltersFind("Spark", bySpark);
 await withTempDir(async (folder) => {
   const { optimized: { versions, ...optimized }, ...report } = await tableUnderFire(folder, {
     seconds: minutes * 60,
