@@ -43,6 +43,19 @@ async function fill(config: Config, events: number): Promise<void> {
   await producer.close();
 }
 
+/** What a view asks again and again; times in milliseconds. */
+interface Question {
+  readonly path: string;
+  stamp: string;
+  askedAt: number;
+  took: number;
+  waiting: boolean;
+}
+
+function questionOf(path: string): Question {
+  return { path, stamp: "", askedAt: -Infinity, took: 0, waiting: false };
+}
+
 /** Does what an open page does until `signal` aborts; answers are read to their end. */
 async function view(
   url: string,
@@ -50,15 +63,9 @@ async function view(
   signal: AbortSignal,
   got: () => void,
 ): Promise<void> {
-  const followed = paths.map((path) => ({ path, stamp: "", askedAt: -Infinity, took: 0, waiting: false }));
-  const open = {
-    path: "/api/open-sessions?limit=20",
-    stamp: "",
-    askedAt: -Infinity,
-    took: 0,
-    waiting: false,
-  };
-  const ask = async (question: typeof open) => {
+  const followed = paths.map(questionOf);
+  const open = questionOf("/api/open-sessions?limit=20");
+  const ask = async (question: Question) => {
     question.waiting = true;
     question.askedAt = systemClock.monotonic();
     const response = await fetch(`${url}${question.path}`, { signal });
@@ -72,7 +79,7 @@ async function view(
   for await (const text of live.body!.pipeThrough(new TextDecoderStream())) {
     got();
     written = /"deltaVersion":\d+,"lagVersions":\d+/.exec(text)?.[0] ?? written;
-    const old = (question: typeof open, ageMs: number) =>
+    const old = (question: Question, ageMs: number) =>
       !question.waiting && systemClock.monotonic() - question.askedAt >= ageMs;
     const due = followed.filter((question) =>
       question.stamp !== written && old(question, ageToAskAgain(question.took))

@@ -1,9 +1,9 @@
 /**
  * `sessionary erase`: a request is filed beside the table, by which running instances, or the next one, drop what is open at
- * their next barriers. Then the rows leave the table, the dead letters lose their bytes, and old checkpoints go; last, the embedded log's records lose theirs, as no restart reads them
- * any more. It is over
- * only when every partition has been through such a barrier and has a checkpoint from after it; until then the command may
- * be called again, and goes on with the same request.
+ * their next barriers. Then the rows leave the table, the dead letters lose their bytes, and old checkpoints go; last, the
+ * embedded log's records lose theirs, as no restart reads them any more. It is over only when every partition has been
+ * through such a barrier and has a checkpoint from after it; until then the command may be called again, and goes on with
+ * the same request.
  */
 import { systemClock } from "../actors/clock.ts";
 import type { Config } from "../schema/config.ts";
