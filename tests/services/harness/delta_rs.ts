@@ -4,6 +4,8 @@ import type { S3Credentials } from "./minio.ts";
 
 const DELTALAKE_VERSION = "1.6.6";
 const PYARROW_VERSION = "26.0.1";
+/** Runs a script, and leaves before pyarrow's threads can abort it: see there. */
+const RUN = new URL("delta_rs_run.py", import.meta.url).pathname;
 const OTHERWISE = "install Python 3.10 or newer, with pip.";
 
 /** The folder with the packages, which the first call installs. */
@@ -29,7 +31,7 @@ export async function runDeltaRs(
     AWS_REGION: s3.region,
   };
   return await runTool("python3", {
-    args: [script, ...args],
+    args: [RUN, script, ...args],
     env: { PYTHONPATH: await deltaRsPackages(), ...store },
     otherwise: OTHERWISE,
   });
