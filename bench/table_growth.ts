@@ -21,9 +21,12 @@ import { syntheticCommit, syntheticRows } from "./synthetic_epochs.ts";
 const START_MS = Date.UTC(2024, 4, 1);
 const EPOCH_MS = 10_000;
 const SESSIONS_PER_EPOCH = 20;
-/** Commits that one figure is of. */
-const WINDOW = 90;
+const OPTIMIZE_COMMITS = 60;
+/** Commits that one figure is of: as many after each OPTIMIZE as there are between two. */
+const WINDOW = OPTIMIZE_COMMITS;
 const LOADS = 15;
+/** Commits from one Delta checkpoint to the next: a load reads those since the last one, so it is measured after each. */
+const CHECKPOINT_CYCLE = 10;
 /** A query asks for so much of the newest past. */
 const QUERIED_MS = 10 * 60_000;
 
@@ -126,17 +129,22 @@ async function growth(root: string, commits: number): Promise<void> {
   const at = [100, 1_000, commits].filter((version) => version <= commits);
   const measured: number[][] = [];
   let recent: number[] = [];
+  let loads: number[] = [];
+  const repeated = async (work: () => Promise<unknown>) => {
+    const times: number[] = [];
+    for (let i = 0; i < LOADS; i++) times.push(await timed(work));
+    return times;
+  };
+  const load = () => new DeltaLog(table.store, TABLE_ROOT).load();
   // OPTIMIZE and measuring are versions too, so the epochs count.
   for (let n = 1; n <= commits; n++) {
     recent.push(await table.commit(n, SESSIONS_PER_EPOCH));
-    if (n % 60 === 0) await table.optimize();
+    if (at.some((version) => version - CHECKPOINT_CYCLE < n && n <= version)) {
+      loads.push(...await repeated(load));
+    }
+    if (n % OPTIMIZE_COMMITS === 0) await table.optimize();
     if (!at.includes(n)) continue;
     recent = recent.slice(-WINDOW);
-    const repeated = async (work: () => Promise<unknown>) => {
-      const times: number[] = [];
-      for (let i = 0; i < LOADS; i++) times.push(await timed(work));
-      return median(times);
-    };
     const since = table.now - QUERIED_MS;
     measured.push([
       n,
@@ -144,11 +152,12 @@ async function growth(root: string, commits: number): Promise<void> {
       median(recent),
       // One in ten wrote one.
       median(table.checkpointMs.slice(-WINDOW).toSorted((a, b) => b - a).slice(0, WINDOW / 10)),
-      await repeated(() => new DeltaLog(table.store, TABLE_ROOT).load()),
-      await repeated(() => table.prune("Posten", since)),
-      await repeated(() => table.query("Posten", since)),
+      median(loads),
+      median(await repeated(() => table.prune("Posten", since))),
+      median(await repeated(() => table.query("Posten", since))),
       (await table.lake.summary()).files,
     ]);
+    loads = [];
     console.error(measured.at(-1)!.map((value) => value.toFixed(2)).join("  "));
   }
   const [first] = measured;

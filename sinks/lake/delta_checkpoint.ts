@@ -19,7 +19,7 @@ import {
 } from "apache-arrow";
 import { SinkError } from "../../schema/errors.ts";
 import type { DeltaAction, RemoveFile } from "./delta_actions.ts";
-import { decodeParquet, encodeParquet } from "./parquet.ts";
+import { decodeParquet, decodePart, encodeParquet } from "./parquet.ts";
 
 function struct(fields: Readonly<Record<string, DataType>>): Struct {
   return new Struct(Object.entries(fields).map(([name, type]) => new Field(name, type, true)));
@@ -203,11 +203,16 @@ export function encodeCheckpoint(actions: readonly DeltaAction[]): EncodedCheckp
  * @param liveRows read only so many of the first rows, which are all but the tombstones
  * @throws {SinkError} where the bytes are not a V1 checkpoint
  */
-export function decodeCheckpoint(bytes: Uint8Array, origin: string, liveRows?: number): DeltaAction[] {
+export async function decodeCheckpoint(
+  bytes: Uint8Array,
+  origin: string,
+  liveRows?: number,
+): Promise<DeltaAction[]> {
   // A page of tombstones has more rows than what is wanted of the other columns.
   const columns = Object.keys(COLUMNS).filter((kind) => kind !== "remove");
-  const part = liveRows === undefined ? {} : { limit: liveRows, columns };
-  const table = decodeParquet(bytes, origin, part);
+  const table = liveRows === undefined
+    ? decodeParquet(bytes, origin)
+    : await decodePart(bytes, origin, { limit: liveRows, columns });
   const actions: DeltaAction[] = [];
   for (const kind of Object.keys(COLUMNS)) {
     const column = table.getChild(kind);

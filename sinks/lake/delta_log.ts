@@ -118,8 +118,18 @@ export class DeltaLog {
     return await this.#replayCommits(base, listing, version);
   }
 
-  /** Writes a Delta checkpoint of the snapshot, then points `_last_checkpoint` at it. `now`: epoch milliseconds. */
+  /**
+   * Writes a Delta checkpoint of the snapshot, then points `_last_checkpoint` at it. Where another writer's is as far,
+   * it does neither: the pointer never goes back.
+   *
+   * @param now epoch milliseconds
+   */
   async writeCheckpoint(snapshot: Snapshot, now: number): Promise<void> {
+    // Asked before anything is computed: the commit that this follows is answered meanwhile.
+    const last = await this.#lastCheckpoint();
+    const ahead = last !== null && last.version >= snapshot.version;
+    // A pointer past the log's end is a damaged one.
+    if (ahead && await this.readCommit(last.version) !== null) return;
     const actions = checkpointActions(snapshot, now);
     const { bytes, liveRows } = encodeCheckpoint(actions);
     const pointer: LastCheckpoint = {
@@ -240,7 +250,7 @@ export class DeltaLog {
     try {
       const replay = new TableReplay();
       const tombstones = liveRows === undefined ? () => [] : () => decodeTombstones(bytes, origin, liveRows);
-      replay.applyCheckpoint(version, decodeCheckpoint(bytes, origin, liveRows), tombstones);
+      replay.applyCheckpoint(version, await decodeCheckpoint(bytes, origin, liveRows), tombstones);
       return replay;
     } catch (error) {
       // A damaged one costs a longer replay, not the table, as long as the commits are there.

@@ -7,6 +7,7 @@ import { type Table, tableFromIPC, tableToIPC } from "apache-arrow";
 import {
   Compression,
   EnabledStatistics,
+  ParquetFile,
   readParquet,
   Table as WasmTable,
   writeParquet,
@@ -74,9 +75,36 @@ export function decodeParquet(bytes: Uint8Array, origin: string, part: ReadPart 
     const options = { batchSize: ROWS_PER_READ, ...part };
     return timesAsMicros(tableFromIPC(readParquet(bytes, options).intoIPCStream()));
   } catch (error) {
-    const message = `Cannot read '${origin}' as Parquet: ${
-      messageOf(error)
-    }. The file is damaged or incomplete.`;
-    throw new SinkError(message, false, { cause: error });
+    throw unreadable(origin, error);
   }
+}
+
+/**
+ * {@linkcode decodeParquet} for a small part of a large file: the rest of its bytes does not pass into WebAssembly.
+ *
+ * @throws {SinkError} as there
+ */
+export async function decodePart(
+  bytes: Uint8Array,
+  origin: string,
+  part: ReadPart,
+): Promise<Table> {
+  try {
+    const file = await ParquetFile.fromFile(new Blob([bytes as BlobPart]));
+    try {
+      const table = await file.read({ batchSize: ROWS_PER_READ, ...part });
+      return timesAsMicros(tableFromIPC(table.intoIPCStream()));
+    } finally {
+      file.free();
+    }
+  } catch (error) {
+    throw unreadable(origin, error);
+  }
+}
+
+function unreadable(origin: string, error: unknown): SinkError {
+  const message = `Cannot read '${origin}' as Parquet: ${
+    messageOf(error)
+  }. The file is damaged or incomplete.`;
+  return new SinkError(message, false, { cause: error });
 }

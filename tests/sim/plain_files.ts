@@ -86,8 +86,12 @@ export function encodeCheckpoint(
 }
 
 /** Replaces `delta_checkpoint.ts`'s. */
-export function decodeCheckpoint(bytes: Uint8Array, origin: string, liveRows?: number): DeltaAction[] {
-  return parseActions(bytes, origin).slice(0, liveRows);
+export function decodeCheckpoint(
+  bytes: Uint8Array,
+  origin: string,
+  liveRows?: number,
+): Promise<DeltaAction[]> {
+  return Promise.resolve(parseActions(bytes, origin).slice(0, liveRows));
 }
 
 /** Replaces `delta_checkpoint.ts`'s. */

@@ -15,7 +15,7 @@ while time.monotonic() < until:
     columns = {
         "session_id": pyarrow.array([f"foreign-{appended}"]),
         "source_partition": pyarrow.array([99], pyarrow.int32()),
-        # A day of its own, which no epoch writes to: Spark's MERGE would lose to every epoch of its day.
+        # A date of its own, which no epoch writes to.
         "session_date": pyarrow.array([datetime.date(2024, 3, 1)]),
         "first_offset": pyarrow.array([appended], pyarrow.int64()),
     }

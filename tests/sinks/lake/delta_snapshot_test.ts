@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { SinkError } from "../../../schema/errors.ts";
 import type { AddFile, DeltaAction, MetaData, Protocol } from "../../../sinks/lake/delta_actions.ts";
@@ -123,7 +123,7 @@ Deno.test("the retention of tombstones is the table's property", () => {
   assertEquals(retention("a while"), Infinity);
 });
 
-Deno.test("a Delta checkpoint comes back with every action it was given", () => {
+Deno.test("a Delta checkpoint comes back with every action it was given", async () => {
   const name = fc.string({ unit: "binary", minLength: 1, maxLength: 12 }).map((text) =>
     encodeURIComponent(text.toWellFormed())
   );
@@ -146,19 +146,22 @@ Deno.test("a Delta checkpoint comes back with every action it was given", () => 
   const remove = fc.record({ path: name, deletionTimestamp: number, dataChange: fc.constant(false) }, plain)
     .map((remove) => ({ remove }));
   const kind = (action: DeltaAction) => Object.keys(action)[0]!;
-  fc.assert(
-    fc.property(fc.array(fc.oneof(add, txn, remove), { maxLength: 12 }), (actions: DeltaAction[]) => {
-      const all: DeltaAction[] = [{ protocol: PROTOCOL }, { metaData: METADATA }, ...actions];
-      const read = decodeCheckpoint(encodeCheckpoint(all).bytes, "test");
-      // The order of a checkpoint's actions means nothing.
-      const byKind = (list: readonly DeltaAction[]) => Object.groupBy(list, kind);
-      assertEquals({ ...byKind(read) }, { ...byKind(all) });
-    }),
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.oneof(add, txn, remove), { maxLength: 12 }),
+      async (actions: DeltaAction[]) => {
+        const all: DeltaAction[] = [{ protocol: PROTOCOL }, { metaData: METADATA }, ...actions];
+        const read = await decodeCheckpoint(encodeCheckpoint(all).bytes, "test");
+        // The order of a checkpoint's actions means nothing.
+        const byKind = (list: readonly DeltaAction[]) => Object.groupBy(list, kind);
+        assertEquals({ ...byKind(read) }, { ...byKind(all) });
+      },
+    ),
     { numRuns: 60 },
   );
 });
 
-Deno.test("a start reads a Delta checkpoint without its tombstones, and they are there for who asks", () => {
+Deno.test("a start reads a Delta checkpoint without its tombstones, and they are there for who asks", async () => {
   for (const count of [0, 1, 20_000]) {
     const removes = Array.from(
       { length: count },
@@ -169,7 +172,7 @@ Deno.test("a start reads a Delta checkpoint without its tombstones, and they are
     }];
     const all = [...live, ...removes.map((remove) => ({ remove: { ...remove, dataChange: false } }))];
     const { bytes, liveRows } = encodeCheckpoint(all);
-    const read = decodeCheckpoint(bytes, "test", liveRows);
+    const read = await decodeCheckpoint(bytes, "test", liveRows);
     assertEquals(read.length, live.length);
     const replay = new TableReplay();
     replay.applyCheckpoint(10, read, () => decodeTombstones(bytes, "test", liveRows));
@@ -184,7 +187,7 @@ Deno.test("a start reads a Delta checkpoint without its tombstones, and they are
   }
 });
 
-Deno.test("a Delta checkpoint without metaData is refused", () => {
+Deno.test("a Delta checkpoint without metaData is refused", async () => {
   const { bytes } = encodeCheckpoint([{ protocol: PROTOCOL }, { add: file("a") }]);
-  assertThrows(() => decodeCheckpoint(bytes, "10.checkpoint.parquet"), SinkError, "no metaData");
+  await assertRejects(() => decodeCheckpoint(bytes, "10.checkpoint.parquet"), SinkError, "no metaData");
 });
