@@ -22,6 +22,13 @@ export class ServicesWorld implements World, AsyncDisposable {
     return Promise.resolve(this.stack.newPipeline(`${this.folder}/${++this.#pipelines}`, env.KAFKA_TOPIC));
   }
 
+  async intoEmbeddedSinks(env: Env): Promise<Env> {
+    const { KAFKA_BROKERS, KAFKA_TOPIC, KAFKA_GROUP, HTTP_PORT, DATA_DIR } = await this.again(env);
+    return Object.fromEntries(
+      Object.entries({ KAFKA_BROKERS, KAFKA_TOPIC, KAFKA_GROUP, HTTP_PORT, DATA_DIR }) as [string, string][],
+    );
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.stack[Symbol.asyncDispose]();
   }

@@ -70,7 +70,7 @@ export function simulate(events: number): RecordBatch[] {
 }
 
 /** Sessions that are all open, of 15 events each, which come in turns. */
-function openEvents(events: number): RecordBatch[] {
+function* openEvents(events: number): Generator<RecordBatch> {
   const batches = simulate(Math.min(events, TEMPLATES));
   const encoder = new TextEncoder();
   const decoder = new TextDecoder();
@@ -78,7 +78,6 @@ function openEvents(events: number): RecordBatch[] {
     Array.from({ length: batch.count }, (_, i) => JSON.parse(decoder.decode(valueAt(batch, i)!)))
   ).filter(({ event_type }) => event_type !== "session_end");
   const sessions = Math.max(1, Math.floor(events / OPEN_EVENTS));
-  const open: RecordBatch[] = [];
   for (let turn = 0; turn < OPEN_EVENTS; turn++) {
     for (let first = 0; first < sessions; first += RECORDS_PER_BATCH) {
       const length = Math.min(RECORDS_PER_BATCH, sessions - first);
@@ -107,10 +106,9 @@ function openEvents(events: number): RecordBatch[] {
           value: encoder.encode(JSON.stringify({ ...event, timestamp })),
         };
       });
-      open.push(recordBatchOf(0, turn * sessions + first, END_MS, records));
+      yield recordBatchOf(0, turn * sessions + first, END_MS, records);
     }
   }
-  return open;
 }
 
 /** A piece of work that is repeated. */
@@ -150,7 +148,7 @@ function begin<S extends ShardSessions>(
 
 function accepted<S extends ShardSessions>(
   Sessions: new (place: typeof PLACE) => S,
-  batches: readonly RecordBatch[],
+  batches: Iterable<RecordBatch>,
 ): S {
   const sessions = begin(Sessions);
   for (const batch of batches) sessions.accept(batch);
@@ -213,9 +211,9 @@ function checkpoints(batches: readonly RecordBatch[]): Stage[] {
   });
 }
 
-/** The bytes that a session of 15 events holds while it is open, by its own account. */
-export function openSessionBytes(events: number): number {
-  const memory = accepted(FastSessions, openEvents(events));
+/** The bytes that each of so many open sessions of 15 events holds, by the shard's own account. */
+export function openSessionBytes(sessions: number): number {
+  const memory = accepted(FastSessions, openEvents(sessions * OPEN_EVENTS));
   memory.seal([BARRIER]);
   return memory.byteLength / memory.openSessions;
 }
@@ -241,5 +239,5 @@ export function* stageList(events: number): Generator<Stage> {
   const batches = simulate(events);
   yield* perEvent(batches, events);
   yield* perSession(batches, sealed(batches));
-  yield* checkpoints(openEvents(events));
+  yield* checkpoints([...openEvents(events)]);
 }

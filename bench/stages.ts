@@ -4,7 +4,7 @@
  * its time in. The suite `stages` measures the same for the report.
  */
 import { profile } from "./profile.ts";
-import { measure, openSessionBytes, ROUNDS, type Stage, stageList } from "./stage_list.ts";
+import { measure, ROUNDS, type Stage, stageList } from "./stage_list.ts";
 import { median } from "./stats.ts";
 
 const EVENTS_DEFAULT = 200_000;
@@ -28,6 +28,3 @@ if (!Number.isInteger(events) || events < 1) {
 }
 console.log(`${events} events; median of ${ROUNDS}`);
 for (const stage of stageList(events)) await report(stage, profiled);
-console.log(
-  `${"memory of an open session, fast".padEnd(40)}${openSessionBytes(events).toFixed(0).padStart(10)} bytes`,
-);

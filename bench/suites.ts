@@ -5,9 +5,11 @@ import { ceiling } from "./suites/ceiling.ts";
 import { endurance } from "./suites/endurance.ts";
 import { footprint } from "./suites/footprint.ts";
 import { latency } from "./suites/latency.ts";
+import { producer } from "./suites/producer.ts";
 import { query } from "./suites/query.ts";
 import { recovery } from "./suites/recovery.ts";
 import { scale } from "./suites/scale.ts";
+import { sinks } from "./suites/sinks.ts";
 import { stagesSuite } from "./suites/stages.ts";
 import { stress } from "./suites/stress.ts";
 import type { BenchOptions, World } from "./world.ts";
@@ -32,6 +34,8 @@ export const DEFAULT_SUITES: readonly Suite[] = [
   scale,
   stress,
   latency,
+  producer,
+  sinks,
   recovery,
   query,
   footprint,

@@ -19,6 +19,8 @@ export interface World {
   newPipeline(): Promise<Env>;
   /** The same events into other sinks: a pipeline that reads the topic of `env`, with nothing written yet. */
   again(env: Env): Promise<Env>;
+  /** The same, into the embedded sinks; null where {@linkcode again} does that. */
+  intoEmbeddedSinks(env: Env): Promise<Env> | null;
 }
 
 /** What a suite may be told. */
@@ -51,6 +53,10 @@ export class EmbeddedWorld implements World {
     }
     return env;
   }
+
+  intoEmbeddedSinks(): null {
+    return null;
+  }
 }
 
 /** The settings that `env` means. */
@@ -58,15 +64,19 @@ export function configOf(env: Env): Config {
   return resolveConfig({ flags: {}, env }).config;
 }
 
-/** Sends all of a feed, as fast as it goes; returns the seconds it took and the records and bytes sent. */
+/**
+ * Sends all of a feed, at `rate` records a second or as fast as it goes; returns the seconds it took and the records and
+ * bytes sent.
+ */
 export async function send(
   env: Env,
   feed: RecordFeed,
+  rate: number | "max" = "max",
 ): Promise<{ readonly records: number; readonly bytes: number; readonly seconds: number }> {
   const producer = await openProducer(configOf(env), systemClock);
   try {
     const { monotonic: now, sleep } = systemClock;
-    const { records, bytes, elapsedMs } = await produce({ feed, producer, rate: "max", now, sleep });
+    const { records, bytes, elapsedMs } = await produce({ feed, producer, rate, now, sleep });
     return { records, bytes, seconds: elapsedMs / 1_000 };
   } finally {
     await producer.close();

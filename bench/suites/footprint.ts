@@ -48,7 +48,9 @@ export const footprint: Suite = {
         figure("a session in Delta", "bytes", bytes / summary.sessions, { target: atMost(500) }),
         figure("a session in ClickHouse", "bytes", inClickHouse / summary.sessions, { target: atMost(300) }),
         figure("start to the first event", "s", median(starts), { samples: starts, target: atMost(1.5) }),
-        figure("an open session of 15 events", "bytes", openSessionBytes(EVENTS), { target: atMost(600) }),
+        figure(`an open session of ${OPEN_EVENTS} events, of ${OPEN}`, "bytes", openSessionBytes(OPEN), {
+          target: atMost(600),
+        }),
         figure(`RSS at full rate with ${OPEN} open sessions`, "MiB", job.rssPeakBytes / 2 ** 20, {
           target: atMost(900),
         }),

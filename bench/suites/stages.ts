@@ -1,7 +1,7 @@
 /** Micro-benchmarks of each stage: the budget of README.md. */
 import type { Suite } from "../suites.ts";
-import { atMost, type Figure, figure } from "../record.ts";
-import { measure, openSessionBytes, stageList } from "../stage_list.ts";
+import { type Figure, figure } from "../record.ts";
+import { measure, stageList } from "../stage_list.ts";
 import { median } from "../stats.ts";
 
 const EVENTS_MAX = 200_000;
@@ -30,12 +30,7 @@ export const stagesSuite: Suite = {
       } as const;
     };
     return Promise.resolve({
-      figures: [
-        ...measured,
-        figure("memory of an open session of 15 events", "bytes", openSessionBytes(events), {
-          target: atMost(600),
-        }),
-      ],
+      figures: measured,
       plots: [
         plot("µs/event", "Cost of an event, by stage"),
         plot("µs/session", "Cost of a session, by stage"),
