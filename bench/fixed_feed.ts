@@ -16,7 +16,7 @@ const TEMPLATES = 5_000;
 /** Cut from titles that are long enough: the simulated readers' events have 32 bytes more. */
 const TITLE_CUT = 48;
 const TITLE_KEPT = 8;
-/** Event time from one event to the next, of all readers. */
+/** Event time from one event to the next, of all readers, unless the options say another. */
 const STEP_MS = 5;
 const encoder = new TextEncoder();
 
@@ -31,6 +31,8 @@ export interface FixedFeedOptions {
   readonly seed: number;
   /** The last event's time, epoch milliseconds. */
   readonly endMs: number;
+  /** Milliseconds of event time from one event to the next, of all readers; 5 by default. */
+  readonly stepMs?: number;
 }
 
 interface Reader {
@@ -46,6 +48,7 @@ export class FixedFeed implements RecordFeed {
   readonly #templates: readonly SimulatedEvent[];
   readonly #eventsPerSession: number;
   readonly #total: number;
+  readonly #stepMs: number;
   readonly #readers: Reader[] = [];
   #begun = 0;
   #made = 0;
@@ -54,6 +57,7 @@ export class FixedFeed implements RecordFeed {
     this.#random = new Random(options.seed);
     this.#eventsPerSession = options.eventsPerSession ?? SESSION_EVENTS;
     this.#total = options.sessions * this.#eventsPerSession;
+    this.#stepMs = options.stepMs ?? STEP_MS;
     const simulator = new Simulator({ seed: options.seed, ...virtualTimeline(TEMPLATES, options.endMs) });
     const events = Array.from({ length: TEMPLATES }, () => simulator.next().event);
     this.#templates = events.filter(({ event_type }) => event_type !== "session_end").map(shorten);
@@ -102,7 +106,7 @@ export class FixedFeed implements RecordFeed {
       this.#readers.pop();
     }
     const { page_title, page_url, article_id, category, event_type } = this.#random.pick(this.#templates);
-    const time = this.options.endMs - (this.#total - ++this.#made) * STEP_MS;
+    const time = this.options.endMs - (this.#total - ++this.#made) * this.#stepMs;
     const event = {
       ...reader.who,
       event_id: this.#random.uuid(),

@@ -15,6 +15,8 @@ const EVENTS = 400_000;
 const STARTS = 3;
 const OPEN = 100_000;
 const OPEN_EVENTS = 15;
+/** So much event time lies between all events: the open sessions must not time out, nor what follows them be late. */
+const STEP_MS = 0.02;
 
 /** See the file's comment. */
 export const footprint: Suite = {
@@ -39,9 +41,9 @@ export const footprint: Suite = {
       await program.drain();
     }
     const full = await world.newPipeline();
-    const open = { sessions: OPEN, eventsPerSession: OPEN_EVENTS, open: true, seed: 2 };
+    const open = { sessions: OPEN, eventsPerSession: OPEN_EVENTS, open: true, seed: 2, stepMs: STEP_MS };
     await fill(full, OPEN * OPEN_EVENTS, open);
-    const closed = await fill(full, options.events);
+    const closed = await fill(full, options.events, { stepMs: STEP_MS });
     const job = await runJob(full, closed, { closeOpen: false });
     return {
       figures: [
