@@ -41,6 +41,12 @@ th { color: var(--muted); font-weight: 500 } td.number, th.number { text-align: 
 .plot { min-width: 0 } .u-legend { color: var(--muted) }
 `;
 
+/** uPlot formats numbers in the browser's language, and some browsers without one name what no formatter takes. */
+const LANGUAGE = `
+try { new Intl.NumberFormat(navigator.language); }
+catch { Object.defineProperty(navigator, "language", { value: "en" }); }
+`;
+
 /** Runs in the reader's browser: draws each plot into the element with its number. */
 const DRAW = `
 const COLORS = ["#2f7ed8", "#e07b00", "#2a9d5c", "#b04ac0", "#c2374a", "#7a7f87"];
@@ -118,6 +124,7 @@ export function renderHtml({ surroundings, suites }: Run, { script, style }: Plo
 <style>${style}${STYLE}</style></head>
 <body><h1>Sessionary bench</h1><p>${escapeHtml(formatSurroundings(surroundings))}</p>
 ${sections.join("\n")}
+<script>${LANGUAGE}</script>
 <script>${script}</script>
 <script>const PLOTS = ${scriptJson(plots)};${DRAW}</script>
 </body></html>

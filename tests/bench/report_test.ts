@@ -55,7 +55,8 @@ Deno.test("The report is one file whose plots draw, light and dark, without an e
     await Deno.writeTextFile(path, renderHtml(runOf([RATE], PLOTS), await readPlotLibrary()));
     for (const colorScheme of ["light", "dark"] as const) {
       const page = await browser.newPage({
-        locale: "en-GB",
+        // The second is what headless Chromium says where the system has no language.
+        locale: colorScheme === "light" ? "en-GB" : "en-US@posix",
         colorScheme,
         viewport: { width: 1440, height: 900 },
       });

@@ -16,7 +16,7 @@ Deno.test("Whatever the page's files load is served too, and nothing is named th
     const text = decoder.decode(asset.body);
     const names = path.endsWith(".html")
       ? [...text.matchAll(/(?:src|href)="([^"]+)"/g)]
-      : [...text.matchAll(/^(?:import|export)\b[^"';]*?\bfrom\s*"([^"]+)"/gm)];
+      : [...text.matchAll(/^(?:import|export)\b(?:[^"';]*?\bfrom)?\s*"([^"]+)"/gm)];
     for (const [, name] of names) {
       assertMatch(name!, /^[./]/, `${path} names ${name}`);
       waiting.push(new URL(name!, `http://page${path}`).pathname);

@@ -13,6 +13,8 @@ import { eventBytes } from "../support/records.ts";
 const VIEWS = ["#/flow", "#/sessions", "#/analytics?range=all", "#/table"] as const;
 /** The hostile sessions' day, which gets no others: it stands still while the rest moves. */
 const DAY = "since=2023-11-14T00:00:00Z&until=2023-11-15T00:00:00Z";
+/** What headless Chromium says its language is where the system's is `C`. */
+const NO_LANGUAGE = "en-US@posix";
 const OPEN_ID = "open <i>for</i> a while";
 
 let world: PageWorld;
@@ -78,6 +80,13 @@ Deno.test("Every view opens without an error, a violation of the policy, or a re
     );
     assert(!/unsafe/.test(headers["content-security-policy"]!));
   }));
+
+Deno.test("A browser of a system without a language draws the charts all the same", async () => {
+  await using visit = await world.visit({ locale: NO_LANGUAGE });
+  await visit.goTo("#/flow");
+  await visit.page.locator("main canvas").first().waitFor();
+  visit.assertFaultless();
+});
 
 /** What ClickHouse has of the epochs up to `epoch`. */
 async function storedUpTo(epoch: number): Promise<unknown> {

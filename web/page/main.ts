@@ -1,5 +1,6 @@
 /** The page's entry: the frame around the views, the way from one to another, and the line to the server. */
 /// <reference lib="dom" />
+import "./language.ts";
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import type { Status } from "../api_schema.ts";
 import { AnalyticsView } from "./analytics_view.ts";
