@@ -9,6 +9,8 @@ const POLL_MS = 50;
 const PATIENCE_MS = 120_000;
 const SCRAPE_MS = 5_000;
 const SAID_MAX = 4_000;
+const STAGE = "sessionary_stage_duration_seconds";
+const stageLabel = (stage: string) => `stage="${stage}"`;
 
 function spawn(
   set: string,
@@ -111,6 +113,16 @@ export class Metrics {
     return histogramQuantile(counts, q);
   }
 
+  /** The seconds that a stage of an epoch's landing took. */
+  stageSeconds(stage: string, q: number): number {
+    return this.quantile(STAGE, q, null, stageLabel(stage));
+  }
+
+  /** How often a stage was measured. */
+  stageCount(stage: string): number {
+    return Math.max(...this.buckets(STAGE, stageLabel(stage)).map(([, count]) => count));
+  }
+
   /** Records in the log that were not read yet. */
   get lag(): number {
     return this.sum("sessionary_partition_lag_records");
@@ -173,12 +185,11 @@ export class Running {
 
   /** The most memory that it has had, and its open files. Linux only. */
   async footprint(): Promise<{ readonly rssPeakBytes: number; readonly handles: number }> {
-    const [status, handles] = await Promise.all([
-      output("cat", [`/proc/${this.pid}/status`]),
+    const [rssPeakBytes, handles] = await Promise.all([
+      peakMemory(this.pid),
       output("ls", [`/proc/${this.pid}/fd`]),
     ]);
-    const kilobytes = Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? NaN);
-    return { rssPeakBytes: kilobytes * 1_024, handles: handles.split("\n").filter(Boolean).length };
+    return { rssPeakBytes, handles: handles.split("\n").filter(Boolean).length };
   }
 
   /** Ends it in the middle of whatever it does. */
@@ -193,6 +204,12 @@ export class Running {
     const { code } = await this.process.status;
     if (code !== 0) throw new Error(`sessionary run did not stop in order: it ended with ${code}.`);
   }
+}
+
+/** The most memory that a process has had, bytes; NaN where it is gone. Linux only. */
+export async function peakMemory(pid: number): Promise<number> {
+  const status = await output("cat", [`/proc/${pid}/status`]);
+  return 1_024 * Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? NaN);
 }
 
 /** What a tool of the system prints; nothing where it fails: Deno itself may not read all of /proc. */

@@ -2,7 +2,7 @@
 import { type Plot, type Run } from "./record.ts";
 import { FIGURE_COLUMNS, figureRow, formatSurroundings } from "./report_text.ts";
 
-/** uPlot's own files. */
+/** uPlot's own files, and before its script what that needs of the browser. */
 export interface PlotLibrary {
   readonly script: string;
   readonly style: string;
@@ -12,8 +12,13 @@ export interface PlotLibrary {
 export async function readPlotLibrary(): Promise<PlotLibrary> {
   const read = (name: string) => Deno.readTextFile(new URL(name, import.meta.resolve("uplot")));
   // The resolved file is in dist/, as are these.
-  const [script, style] = await Promise.all([read("./uPlot.iife.min.js"), read("./uPlot.min.css")]);
-  return { script, style };
+  const [script, style, language] = await Promise.all([
+    read("./uPlot.iife.min.js"),
+    read("./uPlot.min.css"),
+    // The page's own: it has no types, and runs as it is.
+    Deno.readTextFile(new URL("../web/page/language.ts", import.meta.url)),
+  ]);
+  return { script: `${language}\n${script}`, style };
 }
 
 function escapeHtml(text: string): string {
@@ -39,12 +44,6 @@ th { color: var(--muted); font-weight: 500 } td.number, th.number { text-align: 
 .met { color: var(--met) } .missed, .fault { color: var(--missed); font-weight: 600 }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 540px), 1fr)); gap: 1.5rem; margin-top: 1.2rem }
 .plot { min-width: 0 } .u-legend { color: var(--muted) }
-`;
-
-/** uPlot formats numbers in the browser's language, and some browsers without one name what no formatter takes. */
-const LANGUAGE = `
-try { new Intl.NumberFormat(navigator.language); }
-catch { Object.defineProperty(navigator, "language", { value: "en" }); }
 `;
 
 /** Runs in the reader's browser: draws each plot into the element with its number. */
@@ -124,7 +123,6 @@ export function renderHtml({ surroundings, suites }: Run, { script, style }: Plo
 <style>${style}${STYLE}</style></head>
 <body><h1>Sessionary bench</h1><p>${escapeHtml(formatSurroundings(surroundings))}</p>
 ${sections.join("\n")}
-<script>${LANGUAGE}</script>
 <script>${script}</script>
 <script>const PLOTS = ${scriptJson(plots)};${DRAW}</script>
 </body></html>

@@ -23,10 +23,8 @@ export class ServicesWorld implements World, AsyncDisposable {
   }
 
   async intoEmbeddedSinks(env: Env): Promise<Env> {
-    const { KAFKA_BROKERS, KAFKA_TOPIC, KAFKA_GROUP, HTTP_PORT, DATA_DIR } = await this.again(env);
-    return Object.fromEntries(
-      Object.entries({ KAFKA_BROKERS, KAFKA_TOPIC, KAFKA_GROUP, HTTP_PORT, DATA_DIR }) as [string, string][],
-    );
+    const variables = Object.entries(await this.again(env));
+    return Object.fromEntries(variables.filter(([name]) => !/^(S3|CLICKHOUSE)_/.test(name)));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -19,7 +19,7 @@ const RECORDS_PER_BATCH = 4_096;
 const SHARDS = 2;
 export const ROUNDS = 3;
 /** Events of a session that stays open. */
-const OPEN_EVENTS = 15;
+export const OPEN_EVENTS = 15;
 /** Simulated events that the open sessions' are made of. */
 const TEMPLATES = 20_000;
 const MINUTE = 60_000;

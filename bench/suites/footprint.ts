@@ -7,14 +7,13 @@ import { systemClock } from "../../actors/clock.ts";
 import { openLake } from "../../sinks/lake/open.ts";
 import { SimulatedFeed } from "../../sources/simulated_feed.ts";
 import { Simulator, virtualTimeline } from "../../sources/simulator.ts";
-import { openSessionBytes } from "../stage_list.ts";
+import { OPEN_EVENTS, openSessionBytes } from "../stage_list.ts";
 import { warehouseBytes } from "../warehouse_bytes.ts";
 import { configOf, fill, send } from "../world.ts";
 
 const EVENTS = 400_000;
 const STARTS = 3;
 const OPEN = 100_000;
-const OPEN_EVENTS = 15;
 /** So much event time lies between all events: the open sessions must not time out, nor what follows them be late. */
 const STEP_MS = 0.02;
 

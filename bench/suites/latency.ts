@@ -37,7 +37,7 @@ export const latency: Suite = {
           );
         }
         for (const stage of ["seal", "upload", "commit", "insert"]) {
-          const value = metrics.quantile("sessionary_stage_duration_seconds", 0.99, null, `stage="${stage}"`);
+          const value = metrics.stageSeconds(stage, 0.99);
           figures.push(figure(`${stage}, P99 at epochs of ${interval}`, "s", value));
         }
         const buckets = metrics.buckets(LATENCY).filter(([bound]) => bound <= 20).sort(([a], [b]) => a - b);

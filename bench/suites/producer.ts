@@ -1,7 +1,7 @@
 /** The producer at a steady rate: how long a send takes to be acknowledged, and the memory of its process. */
 import type { Suite } from "../suites.ts";
 import { atMost, figure } from "../record.ts";
-import { output, startProducing } from "../processes.ts";
+import { peakMemory, startProducing } from "../processes.ts";
 import { quantile } from "../stats.ts";
 import { systemClock } from "../../actors/clock.ts";
 import { openProducer } from "../../sources/open.ts";
@@ -49,8 +49,8 @@ async function memoryOfProcess(env: Env): Promise<number> {
   const status = process.status.finally(() => ended = true);
   while (!ended) {
     await systemClock.sleep(200);
-    const found = /^VmHWM:\s+(\d+)/m.exec(await output("cat", [`/proc/${process.pid}/status`]));
-    if (found !== null) peak = Number(found[1]) * 1_024;
+    const found = await peakMemory(process.pid);
+    if (!Number.isNaN(found)) peak = found;
   }
   const { code } = await status;
   if (code !== 0) throw new Error(`sessionary produce ended with ${code}.`);

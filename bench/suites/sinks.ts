@@ -12,7 +12,6 @@ const EVENTS_PER_SESSION = 5;
 const EPOCH_SECONDS = 2;
 const EPOCHS = 20;
 const RATE = SESSIONS_PER_EPOCH * EVENTS_PER_SESSION / EPOCH_SECONDS;
-const STAGE = "sessionary_stage_duration_seconds";
 
 /** See the file's comment. */
 export const sinks: Suite = {
@@ -32,16 +31,19 @@ export const sinks: Suite = {
       const { records } = await send(env, feed, RATE);
       await program.untilConsumed(records);
       const metrics = await program.metrics();
-      const seconds = (stage: string, q: number) => metrics.quantile(STAGE, q, null, `stage="${stage}"`);
-      const epochs = Math.max(...metrics.buckets(STAGE, `stage="commit"`).map(([, count]) => count));
-      const landing = (q: number) => seconds("upload", q) + seconds("commit", q);
+      const epochs = metrics.stageCount("commit");
+      const landing = (q: number) => metrics.stageSeconds("upload", q) + metrics.stageSeconds("commit", q);
       return {
         figures: [
           figure("sessions of an epoch", "sessions", SESSIONS_PER_EPOCH * EPOCHS / epochs),
           figure("upload and commit, P50", "s", landing(0.5), { target: atMost(0.5) }),
           figure("upload and commit, P99", "s", landing(0.99), { target: atMost(2) }),
-          figure("insert into ClickHouse, P50", "s", seconds("insert", 0.5), { target: atMost(0.3) }),
-          figure("insert into ClickHouse, P99", "s", seconds("insert", 0.99), { target: atMost(2) }),
+          figure("insert into ClickHouse, P50", "s", metrics.stageSeconds("insert", 0.5), {
+            target: atMost(0.3),
+          }),
+          figure("insert into ClickHouse, P99", "s", metrics.stageSeconds("insert", 0.99), {
+            target: atMost(2),
+          }),
         ],
         plots: [],
         faults: [],
