@@ -165,11 +165,24 @@ export class Ingest {
         const reading = this.#readings.get(partition);
         return reading !== undefined && reading.position >= reading.end;
       });
-    if (mode.untilEnd && !this.#endReported && ended()) {
+    if (mode.untilEnd && !this.#endReported && source.isSettled && ended()) {
       this.#endReported = true;
       this.#stopped = true;
+      this.#noteUnread();
       this.deps.coordinator.send({ type: "end_reached" });
     }
+  }
+
+  /** A bounded run ends without the partitions of other members, of which one may be dead. */
+  #noteUnread(): void {
+    const unread = [...this.#lagEnds.keys()].filter((partition) => !this.#assignments.has(partition));
+    if (unread.length === 0) return;
+    this.deps.notice(
+      `This run ends without partitions ${
+        unread.sort((a, b) => a - b).join(", ")
+      }, which the group has given to ` +
+        `other members. Where none is meant to run, one has died within the last seconds: start this run again.`,
+    );
   }
 
   /** Polls the source, and takes up at once what it says of partitions that come and go. */

@@ -22,6 +22,7 @@ interface Budget {
 
 /** A topic's reader; made by `EmbeddedLog.source`. */
 export class EmbeddedSource implements Source {
+  readonly isSettled = true;
   readonly #positions = new Map<number, number>();
   readonly #paused = new Set<number>();
   readonly #selectBatches;

@@ -2,9 +2,10 @@
  * Membership in a consumer group, through kafkajs's consumer, which is paused for good and only joins, tells that this
  * member lives, goes on through outages, and leaves. What is read, and from where, is the source's business.
  */
-import type { Cluster, Consumer, Kafka } from "kafkajs";
+import kafkajs, { type Cluster, type Consumer, type Kafka } from "kafkajs";
 import { invariant, messageOf, SourceError } from "../schema/errors.ts";
 import { isKafkaError, isPermanent, type KafkaConnection, kafkaError } from "./kafka_client.ts";
+import { clusterOf } from "./kafka_cluster.ts";
 import { type JoinedGroup, leaveGroup, watchCoordinator } from "./kafka_coordinator.ts";
 import { readMembership, removeMembership, writeMembership } from "./kafka_member_file.ts";
 import { stickyAssigner } from "./kafka_sticky_assigner.ts";
@@ -50,6 +51,8 @@ const METADATA_AGE_MS = 10_000;
 const JOIN_TIMEOUT_MS = 60_000;
 const RESTART_MS = 1_000;
 const CLOSE_TIMEOUT_MS = 10_000;
+/** How long saying goodbye over a connection of its own may take. */
+const GOODBYE_TIMEOUT_MS = 2_000;
 /** The group is being shared out anew, or has given this member up: its offsets are committed by whoever comes next. */
 const OUT_OF_TURN = ["REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"];
 
@@ -64,12 +67,14 @@ export class GroupMember {
   #heardAt = -Infinity;
   /** Since when a join has been asked for: the coordinator answers when all members have asked. */
   #joiningSince: number | null = null;
+  /** The id under which the group has this member, or is about to; null before and after. */
+  #memberId: string | null = null;
   /** Offsets still to be committed; newer ones replace older ones while a commit is under way. */
   readonly #uncommitted = new Map<number, number>();
   #committing: Promise<void> = Promise.resolve();
 
   constructor(
-    kafka: Kafka,
+    private readonly kafka: Kafka,
     private readonly options: GroupOptions,
     private readonly listener: GroupListener,
   ) {
@@ -94,7 +99,7 @@ export class GroupMember {
     invariant(cluster !== null, "kafkajs makes the assigners with the consumer");
     this.#cluster = cluster;
     watchCoordinator(cluster, {
-      joining: () => this.#joiningSince ??= connection.now(),
+      joining: () => this.#joining(),
       named: (memberId) => this.#remember(memberId),
       joined: (group) => this.#group = group,
       heard: (sentAt) => this.#heard(sentAt),
@@ -106,6 +111,11 @@ export class GroupMember {
   get leaseEndsAt(): number {
     if (this.#held === null || this.#held.lost) return Infinity;
     return Math.max(this.#heardAt, this.#joiningSince ?? -Infinity) + SESSION_TIMEOUT_MS;
+  }
+
+  /** Whether the group has said whose the partitions are, and has not been asked anew. */
+  get isSettled(): boolean {
+    return this.#held !== null && !this.#held.lost && this.#joiningSince === null;
   }
 
   /** Gives all partitions up where the group may have taken this member for dead. */
@@ -204,6 +214,12 @@ export class GroupMember {
     }
   }
 
+  #joining(): void {
+    // kafkajs asks again for a join that a goodbye has ended: the group would keep a member that nobody is.
+    if (this.#closed) throw new kafkajs.KafkaJSNonRetriableError("The member has left its group for good.");
+    this.#joiningSince ??= this.options.connection.now();
+  }
+
   #joined(partitions: readonly number[]): void {
     invariant(this.#group !== null, "a join is overheard before kafkajs tells of it");
     const [before, group] = [this.#held, this.#group];
@@ -234,12 +250,14 @@ export class GroupMember {
   #left(): void {
     this.#lose();
     if (this.#held !== null) this.#held = { ...this.#held, memberId: "" };
+    this.#memberId = null;
     const { memberPath } = this.options;
     if (memberPath !== undefined) removeMembership(memberPath);
   }
 
   #remember(memberId: string): void {
     const { memberPath, groupId, connection } = this.options;
+    this.#memberId = memberId;
     if (memberPath === undefined) return;
     try {
       writeMembership(memberPath, { groupId, memberId });
@@ -287,13 +305,39 @@ export class GroupMember {
     }
   }
 
-  /** Commits what is left to commit and leaves the group; gives up after ten seconds of an outage. */
+  /**
+   * Commits what is left to commit and leaves the group; gives up after ten seconds of an outage. A join that waits for
+   * other members is not waited for: this member would end before the group answers, and be given partitions.
+   */
   async close(): Promise<void> {
     this.#closed = true;
+    const { connection: { sleep } } = this.options;
     const timeout = new AbortController();
     const leave = this.#committing.then(() => this.#consumer.disconnect()).catch(() => {});
-    await Promise.race([leave, this.options.connection.sleep(CLOSE_TIMEOUT_MS, timeout.signal)]);
+    if (this.#joiningSince !== null) await this.#sayGoodbye();
+    await Promise.race([leave, sleep(CLOSE_TIMEOUT_MS, timeout.signal)]);
     timeout.abort();
+    await this.#sayGoodbye();
+  }
+
+  /**
+   * Takes this member out of its group where kafkajs has not: over a connection of its own, because the brokers answer
+   * one request of a connection after the other.
+   */
+  async #sayGoodbye(): Promise<void> {
+    const { groupId, connection: { sleep } } = this.options;
+    const memberId = this.#memberId;
+    if (memberId === null) return;
+    const timeout = new AbortController();
+    const cluster = clusterOf(this.kafka, groupId);
+    const leave = (async () => {
+      await cluster.connect();
+      await leaveGroup(cluster, { groupId, memberId });
+      this.#left();
+    })().catch(() => {}); // In an outage the group finds out by its session timeout.
+    await Promise.race([leave, sleep(GOODBYE_TIMEOUT_MS, timeout.signal)]);
+    timeout.abort();
+    cluster.disconnect().catch(() => {});
   }
 }
 

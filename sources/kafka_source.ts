@@ -130,6 +130,10 @@ export class KafkaSource implements Source {
     for (const partition of this.#assignment.owned) this.#states.set(partition, newState());
   }
 
+  get isSettled(): boolean {
+    return this.#member.isSettled && !this.#assignment.isChanged;
+  }
+
   /** In an outage it waits for the brokers, two minutes at most; who asks meanwhile gets the same answer. */
   ranges(): Promise<readonly PartitionRange[]> {
     return this.#ranges ??= this.#checks.ranges(() => !this.#closed).finally(() => this.#ranges = null);

@@ -64,6 +64,11 @@ export interface Poll {
  */
 export interface Source {
   readonly topic: string;
+  /**
+   * Whether what polls have said of the assignment stands. False while partitions are being shared out anew, or were given
+   * up because nothing was heard of the group: they may come back.
+   */
+  readonly isSettled: boolean;
   /** All partitions of the topic, whoever reads them, with what each holds at present. */
   ranges(): Promise<readonly PartitionRange[]>;
   /**

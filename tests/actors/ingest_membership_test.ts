@@ -105,4 +105,27 @@ Deno.test("an instance without partitions waits for some, and a bounded run ends
   none.revoke(0);
   await using bounded = new IngestWorld(none, { mode: { untilEnd: true } });
   await bounded.until("the end is reached", () => bounded.has("end_reached"));
+  assertEquals(bounded.notices, [
+    "This run ends without partitions 0, which the group has given to other members. Where none is meant to run, " +
+    "one has died within the last seconds: start this run again.",
+  ]);
+});
+
+Deno.test("a bounded run does not end while the partitions are being shared out anew", async () => {
+  const source = sourceOf(5);
+  await using w = new IngestWorld(source, { mode: { untilEnd: true } });
+  source.isSettled = false;
+  w.assign(startOf(0));
+  await w.untilRouted(5);
+  source.revoke(0);
+  await w.until("the loss is told", () => w.has("revoked"));
+  const polls = source.polls;
+  await w.until("it goes on polling", () => source.polls > polls + 3);
+  assertEquals(w.has("end_reached"), false);
+  source.assign(0);
+  source.isSettled = true;
+  await w.until("the partition is back", () => assignedIn(w).length === 2);
+  w.assign(startOf(0, { assignment: assignedIn(w)[1]!.assignment }));
+  await w.until("the end is reached", () => w.has("end_reached"));
+  assertEquals([w.notices, (await w.close()).map(({ to }) => to)], [[], [5]]);
 });

@@ -165,6 +165,29 @@ Deno.test("a member that leaves in order takes its file with it", () =>
     await again.close();
   }));
 
+Deno.test("a member that leaves while the group waits for another one is gone at once, and is given nothing", () =>
+  inTempDir(async (directory) => {
+    const { brokers, topic } = await groupTopic();
+    const leaving = await LocalMember.join(testConnection(brokers), topic);
+    await using hung = RemoteMember.join(brokers, topic, `${directory}/hung.json`);
+    await untilShared([4, 4], [leaving, hung]);
+    await hung.signal("SIGSTOP");
+    await using joining = RemoteMember.join(brokers, topic, `${directory}/joining.json`);
+    const admin = plainKafka(brokers).admin();
+    await admin.connect();
+    const group = async () => (await admin.describeGroups([topic])).groups[0]!;
+    await until("the group to wait for its members", async () => (await group()).members.length === 3);
+    await systemClock.sleep(1_500); // now the one that leaves has joined again, by its next heartbeat
+    assertEquals((await group()).state, "PreparingRebalance");
+    const closedAt = systemClock.monotonic();
+    await leaving[Symbol.asyncDispose]();
+    assertLess(systemClock.monotonic() - closedAt, 4_000);
+    assertEquals((await group()).members.length, 2);
+    await untilShared([8], [joining]);
+    assertEquals((await group()).members.length, 1);
+    await admin.disconnect();
+  }));
+
 Deno.test("a member that dies without a successor loses its partitions to the others", () =>
   inTempDir(async (directory) => {
     const { brokers, topic } = await groupTopic();

@@ -16,6 +16,7 @@ export interface SimSourceOptions {
 }
 
 export class SimSource implements Source {
+  readonly isSettled = true;
   readonly topic: string;
   closed = false;
   readonly #positions = new Map<number, number>();

@@ -17,6 +17,7 @@ interface FakePartition {
 }
 
 export class FakeSource implements Source {
+  isSettled = true;
   readonly topic = "web_clicks";
   readonly committed: ReadonlyMap<number, number>[] = [];
   closed = false;

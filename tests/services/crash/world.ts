@@ -2,7 +2,7 @@
 import { systemClock } from "../../../actors/clock.ts";
 import { resolveConfig } from "../../../schema/config.ts";
 import { runDeltaRs } from "../harness/delta_rs.ts";
-import { runProgram, startProgram } from "../harness/program.ts";
+import { runProgram, runProgramWhole, startProgram } from "../harness/program.ts";
 import type { PipelineEnv, Stack } from "../harness/stack.ts";
 import { Instance } from "./instance.ts";
 import { SteadyProducer } from "./steady_producer.ts";
@@ -128,11 +128,11 @@ export class World implements AsyncDisposable {
     const problems: string[] = [];
     const produced = await this.#stopProducers();
     say(`The producer stopped after ${produced.records} records; the instances drain.`);
-    const running = this.instances.filter(({ isRunning }) => isRunning);
-    for (const result of await Promise.allSettled(running.map((instance) => instance.drain()))) {
+    for (const result of await Promise.allSettled(this.instances.map((instance) => instance.drain()))) {
       if (result.status === "rejected") problems.push(String(result.reason));
     }
-    await runProgram(["run", "--until-end", "--close-open"], this.env);
+    const { printed, said } = await runProgramWhole(["run", "--until-end", "--close-open"], this.env);
+    if (said !== "") say(`The last run said:\n${said}${printed}`);
     const { consumed, deadLetters } = await this.#verify(problems);
     if (consumed !== produced.records) {
       problems.push(`${consumed} records were consumed, ${produced.records} produced.`);

@@ -29,10 +29,21 @@ export async function runProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<string> {
+  return (await runProgramWhole(args, env)).printed;
+}
+
+/** Runs it to its end; returns what it printed and, of standard error, what it said, and throws both where it failed. */
+export async function runProgramWhole(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<{ readonly printed: string; readonly said: string }> {
   const { success, code, stdout, stderr } = await startProgram(args, env).output();
-  const [out, problems] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  if (success) return out!;
+  const [printed, said] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)) as [
+    string,
+    string,
+  ];
+  if (success) return { printed, said };
   throw new Error(
-    `sessionary ${args.join(" ")} ended with ${code}:\n${`${out}${problems}`.slice(-OUTPUT_SHOWN)}`,
+    `sessionary ${args.join(" ")} ended with ${code}:\n${`${printed}${said}`.slice(-OUTPUT_SHOWN)}`,
   );
 }
