@@ -4,7 +4,13 @@ import { SinkError } from "../../schema/errors.ts";
 import { SESSION_COLUMNS } from "../../schema/session.ts";
 import { ANALYTICS, createAnalyticsTable, createAnalyticsView } from "./analytics.ts";
 import { clustered } from "./cluster.ts";
-import { addMissingColumns, createSessionMetrics, createSessionsView, SIGN_COLUMN } from "./ddl.ts";
+import {
+  addMissingColumns,
+  createSessionMetrics,
+  createSessionsView,
+  PACK_COLUMNS,
+  SIGN_COLUMN,
+} from "./ddl.ts";
 import { CREATE_FOLLOWED_VERSIONS } from "./followed_versions.ts";
 
 /** One step. Every statement can be repeated: two instances may start at once. */
@@ -23,6 +29,7 @@ export const MIGRATIONS: readonly Migration[] = [
     name: "the six analytics",
     statements: ANALYTICS.flatMap((one) => [createAnalyticsTable(one), createAnalyticsView(one)]),
   },
+  { number: 4, name: "lists and ids packed closer", statements: [PACK_COLUMNS] },
 ];
 
 const CREATE_SCHEMA_MIGRATIONS = `CREATE TABLE IF NOT EXISTS schema_migrations (

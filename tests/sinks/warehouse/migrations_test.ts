@@ -64,10 +64,17 @@ Deno.test("only the migrations that are missing are applied, in order", () =>
   withChdb(async (host) => {
     const access = host.access();
     await migrate(access.client, access.location);
-    const next = { number: 4, name: "a log", statements: ["CREATE TABLE log (a UInt8) ENGINE = Memory"] };
+    const next = {
+      number: MIGRATIONS.length + 1,
+      name: "a log",
+      statements: ["CREATE TABLE log (a UInt8) ENGINE = Memory"],
+    };
     await migrate(access.client, access.location, [...MIGRATIONS, next]);
     await migrate(access.client, access.location, [...MIGRATIONS, next]); // its CREATE would fail a second time
-    assertEquals(await rowsOf(access, "SELECT max(number), count() FROM schema_migrations"), [[4, 4]]);
+    assertEquals(await rowsOf(access, "SELECT max(number), count() FROM schema_migrations"), [[
+      next.number,
+      next.number,
+    ]]);
     const error = await assertRejects(
       () => migrate(access.client, access.location),
       SinkError,
