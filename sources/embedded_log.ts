@@ -6,7 +6,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { SourceError } from "../schema/errors.ts";
 import { EmbeddedProducer } from "./embedded_producer.ts";
 import { EmbeddedSource } from "./embedded_source.ts";
-import { explained, openLogFile } from "./log_file.ts";
+import { explained, isBusy, openLogFile } from "./log_file.ts";
 
 /** Partitions of a topic that nobody made otherwise. */
 export const DEFAULT_PARTITIONS = 8;
@@ -188,6 +188,20 @@ export class EmbeddedLog {
    */
   write<T>(action: string, work: () => T): T {
     return explained(action, this.options.path, () => this.#transaction("BEGIN IMMEDIATE", work));
+  }
+
+  /** As {@linkcode write}, but does nothing, and says so, where somebody else writes at the moment. */
+  writeUnlessBusy(action: string, work: () => void): boolean {
+    this.db.exec("PRAGMA busy_timeout = 0");
+    try {
+      this.write(action, work);
+      return true;
+    } catch (error) {
+      if (error instanceof SourceError && isBusy(error.cause)) return false;
+      throw error;
+    } finally {
+      this.db.exec(`PRAGMA busy_timeout = ${this.options.busyTimeoutMs ?? BUSY_TIMEOUT_MS}`);
+    }
   }
 
   #transaction<T>(begin: string, work: () => T): T {

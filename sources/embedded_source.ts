@@ -25,6 +25,7 @@ export class EmbeddedSource implements Source {
   readonly isSettled = true;
   readonly #positions = new Map<number, number>();
   readonly #paused = new Set<number>();
+  readonly #uncommitted = new Map<number, number>();
   readonly #selectBatches;
   #turn = 0;
   /** How many partitions were said to be assigned: all, and again what is added to the topic. */
@@ -93,16 +94,19 @@ export class EmbeddedSource implements Source {
     });
   }
 
+  /** Only lag tools look at it: it waits for no producer, and what found the log busy goes with the next commit. */
   commitOffsets(positions: ReadonlyMap<number, number>): Promise<void> {
+    for (const [partition, offset] of positions) this.#uncommitted.set(partition, offset);
     return promised(() => {
       const upsert = this.log.db.prepare(`
         INSERT INTO committed_offsets (consumer_group, partition_id, next_offset) VALUES (?, ?, ?)
         ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset`);
-      this.log.write("Committing offsets to", () => {
-        for (const [partition, offset] of positions) {
+      const done = this.log.writeUnlessBusy("Committing offsets to", () => {
+        for (const [partition, offset] of this.#uncommitted) {
           upsert.run(this.group, this.#partition(partition).id, offset);
         }
       });
+      if (done) this.#uncommitted.clear();
     });
   }
 

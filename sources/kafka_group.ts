@@ -124,6 +124,15 @@ export class GroupMember {
   }
 
   /**
+   * Connects, and lets the group begin to share the partitions of a dead predecessor: its members find out one after the
+   * other, by their heartbeats, and need not wait for this one's topic.
+   */
+  async prepare(): Promise<void> {
+    await this.#consumer.connect();
+    await this.#leaveForPredecessor();
+  }
+
+  /**
    * Joins the group; what it gives is told to the listener before this resolves.
    *
    * @throws {SourceError} where the brokers can't be reached, refuse, or let nobody join for a minute
@@ -144,8 +153,6 @@ export class GroupMember {
     );
     const timeout = new AbortController();
     try {
-      await this.#consumer.connect();
-      await this.#leaveForPredecessor();
       await this.#run();
       const late = connection.sleep(JOIN_TIMEOUT_MS, timeout.signal).then(() => {
         throw new SourceError(

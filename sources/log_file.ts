@@ -110,6 +110,11 @@ function leftAlone(path: string): string {
     `'${path}-shm' to begin with an empty log.`;
 }
 
+/** Whether SQLite has given up because somebody else writes. */
+export function isBusy(error: unknown): boolean {
+  return /is locked|is busy/.test(messageOf(error));
+}
+
 function explanation(error: unknown, path: string): string {
   const message = messageOf(error);
   if (/not a database|malformed/.test(message)) return `the file is damaged (${message}). ${leftAlone(path)}`;
@@ -119,7 +124,7 @@ function explanation(error: unknown, path: string): string {
   if (/readonly|read-only/i.test(message)) {
     return "the file is read-only, and the log must be written even by readers. Make the file and its directory writable.";
   }
-  if (/is locked|is busy/.test(message)) {
+  if (isBusy(error)) {
     return "another process has been writing it for longer than the busy timeout. Stop that process or try again.";
   }
   if (error instanceof Deno.errors.PermissionDenied || /unable to open/.test(message)) {

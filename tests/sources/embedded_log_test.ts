@@ -247,6 +247,20 @@ Deno.test("committed offsets are kept by group and partition", async () => {
   });
 });
 
+Deno.test("committing offsets waits for nobody who writes, and the next commit makes up for it", async () => {
+  await withLog(async (log, _clock, path) => {
+    const source = log.source("clicks", { partitions: 2, group: "one" });
+    const other = openLog(path);
+    other.db.exec("BEGIN IMMEDIATE");
+    await source.commitOffsets(new Map([[0, 5]]));
+    other.db.exec("ROLLBACK");
+    assertEquals(await source.committedOffsets(), new Map());
+    await source.commitOffsets(new Map([[1, 9]]));
+    assertEquals(await source.committedOffsets(), new Map([[0, 5], [1, 9]]));
+    other.close();
+  });
+});
+
 Deno.test("a topic has 8 partitions unless told otherwise; it may grow, from offset 0, and never shrinks", async () => {
   await withLog(async (log) => {
     const producer = log.producer("clicks");
