@@ -10,7 +10,7 @@ import type { ProducedRecord } from "../sources/source.ts";
 
 /** Events of one session, its `session_end` included. */
 export const SESSION_EVENTS = 18;
-/** Sessions that go on at a time. */
+/** Sessions that go on at a time, unless the options say another. */
 const READERS = 1_000;
 const TEMPLATES = 5_000;
 /** Cut from titles that are long enough: the simulated readers' events have 32 bytes more. */
@@ -26,6 +26,8 @@ export interface FixedFeedOptions {
   readonly sessions: number;
   /** Their events; {@linkcode SESSION_EVENTS} by default, the last of which ends the session. */
   readonly eventsPerSession?: number;
+  /** Sessions that go on at a time; 1,000 by default. */
+  readonly readers?: number;
   /** Sessions that no event ends stay open. */
   readonly open?: boolean;
   readonly seed: number;
@@ -49,6 +51,7 @@ export class FixedFeed implements RecordFeed {
   readonly #eventsPerSession: number;
   readonly #total: number;
   readonly #stepMs: number;
+  readonly #atATime: number;
   readonly #readers: Reader[] = [];
   #begun = 0;
   #made = 0;
@@ -58,6 +61,7 @@ export class FixedFeed implements RecordFeed {
     this.#eventsPerSession = options.eventsPerSession ?? SESSION_EVENTS;
     this.#total = options.sessions * this.#eventsPerSession;
     this.#stepMs = options.stepMs ?? STEP_MS;
+    this.#atATime = options.readers ?? READERS;
     const simulator = new Simulator({ seed: options.seed, ...virtualTimeline(TEMPLATES, options.endMs) });
     const events = Array.from({ length: TEMPLATES }, () => simulator.next().event);
     this.#templates = events.filter(({ event_type }) => event_type !== "session_end").map(shorten);
@@ -88,7 +92,7 @@ export class FixedFeed implements RecordFeed {
   }
 
   #next(): ProducedRecord {
-    while (this.#readers.length < READERS && this.#begun < this.options.sessions) {
+    while (this.#readers.length < this.#atATime && this.#begun < this.options.sessions) {
       this.#begun++;
       const who = this.#random.pick(this.#templates);
       this.#readers.push({

@@ -34,7 +34,9 @@ export function parseRequest(args: readonly string[], suites: readonly string[])
   const program = new Command("bench").exitOverride().description("Measures the program on this machine.");
   program.command("run", { isDefault: true })
     .addArgument(
-      new Argument("[suites...]", "what to measure; all but endurance by default").choices([...suites]),
+      new Argument("[suites...]", "what to measure; all but flat and endurance by default").choices([
+        ...suites,
+      ]),
     )
     .option("--events <n>", "events of one run", number(1_000, true), 1_000_000)
     .option("--hours <h>", "how long endurance takes", number(0.001, false), 1)

@@ -3,6 +3,7 @@ import type { SuiteResult } from "./record.ts";
 import { baseline } from "./suites/baseline.ts";
 import { ceiling } from "./suites/ceiling.ts";
 import { endurance } from "./suites/endurance.ts";
+import { flat } from "./suites/flat.ts";
 import { footprint } from "./suites/footprint.ts";
 import { latency } from "./suites/latency.ts";
 import { producer } from "./suites/producer.ts";
@@ -26,7 +27,7 @@ export interface Suite {
   ) => Promise<Pick<SuiteResult, "figures" | "plots" | "faults">>;
 }
 
-/** All but `endurance`, in the order in which they run. */
+/** All but those that take long, in the order in which they run. */
 export const DEFAULT_SUITES: readonly Suite[] = [
   baseline,
   ceiling,
@@ -41,7 +42,7 @@ export const DEFAULT_SUITES: readonly Suite[] = [
   footprint,
 ];
 
-export const SUITES: readonly Suite[] = [...DEFAULT_SUITES, endurance];
+export const SUITES: readonly Suite[] = [...DEFAULT_SUITES, flat, endurance];
 
 /** Runs one; an error becomes a fault, so that the others are still measured. */
 export async function runSuite(suite: Suite, world: World, options: BenchOptions): Promise<SuiteResult> {

@@ -89,6 +89,6 @@ export async function send(
 /** Sends whole sessions of 18 events, some `events` in all; returns their truth beside what {@linkcode send} does. */
 export async function fill(env: Env, events: number, more: Partial<FixedFeedOptions> = {}) {
   const sessions = Math.max(1, Math.round(events / SESSION_EVENTS));
-  const feed = new FixedFeed({ sessions, seed: 1, endMs: systemClock.now(), ...more });
-  return { ...await send(env, feed), sessions };
+  const options = { sessions, seed: 1, endMs: systemClock.now(), ...more };
+  return { ...await send(env, new FixedFeed(options)), sessions: options.sessions };
 }
