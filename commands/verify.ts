@@ -18,7 +18,7 @@ import { formatTable } from "./terminal.ts";
 /**
  * Verifies the data that the configuration names. No pipeline of this data directory may run meanwhile.
  *
- * @throws {UserError} with exit code 1 where something does not agree
+ * @throws {UserError} with exit code 1 where something does not agree; where there is no table
  */
 export async function verifyData(
   config: Config,
@@ -51,6 +51,7 @@ async function withSinks<T>(
   work: (deps: Parameters<typeof verify>[0]) => Promise<T>,
 ): Promise<T> {
   const { lake } = await openLake(config, { now: systemClock.now, notice: context.warn });
+  await lake.summary(); // Throws where there is no table: nothing to compare is not nothing that differs.
   const embedded = config.clickhouseUrl === null
     ? await startEmbeddedWarehouse(dataPaths(config.dataDir).warehouse)
     : null;

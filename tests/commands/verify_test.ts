@@ -57,3 +57,16 @@ Deno.test("verify agrees after a run, names what is lost, doubled or changed in 
     const error = await assertRejects(() => printed(), UserError) as UserError;
     assertStringIncludes(error.message, "differences");
   }));
+
+Deno.test("verify refuses where nothing was ever written, and makes nothing", () =>
+  withTempDir(async (dir) => {
+    const config = configOf({ DATA_DIR: `${dir}/data` });
+    const context = recordingContext();
+    const error = await assertRejects(
+      () => verifyData(config, { json: false, repair: false }, context),
+      UserError,
+    ) as UserError;
+    assertStringIncludes(error.message, "There is no Delta table");
+    assertEquals(context.printed, []);
+    assertEquals([...Deno.readDirSync(`${dir}/data`)].filter(({ isDirectory }) => isDirectory), []);
+  }));
