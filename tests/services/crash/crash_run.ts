@@ -41,15 +41,28 @@ export interface CrashReport extends Outcome {
   readonly duringOutages: number;
 }
 
-/** Runs it whole; `say` is told what happens. */
-export async function runCrash(options: CrashOptions, say: (text: string) => void): Promise<CrashReport> {
+/**
+ * Runs it whole; `say` is told what happens.
+ *
+ * @param stop ends it early, with everything that it has started
+ * @throws the reason of `stop`
+ */
+export async function runCrash(
+  options: CrashOptions,
+  say: (text: string) => void,
+  stop: AbortSignal = new AbortController().signal,
+): Promise<CrashReport> {
   const folder = await Deno.makeTempDir({ prefix: "crash-" });
+  const stopped = new Promise<never>((_, reject) => {
+    stop.addEventListener("abort", () => reject(stop.reason), { once: true });
+  });
+  stopped.catch(() => {}); // It may come before the run waits for it.
   try {
     await using stack = await Stack.start();
     await using world = await World.start(stack, folder, options);
     say(`The log has ${options.open} sessions that stay open, and the readers begin.`);
     await using run = new CrashRun(options, stack, world, say);
-    return await run.run();
+    return await Promise.race([run.run(), stopped]);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -128,6 +141,7 @@ class CrashRun implements AsyncDisposable {
       const wait = mean * 2 * this.#random.float();
       const instance = this.#random.pick(this.world.instances);
       await systemClock.sleep(wait);
+      if (this.#ending) return;
       if (!instance.isRunning) await systemClock.sleep(2 * RESTART_MS); // It is about to be started again.
       const { startedAt, recoveryMs } = instance.life;
       await instance.kill();

@@ -32,6 +32,11 @@ const flags = new Command("crash").description("Kills instances of the program o
 const { minutes, late, duplicates, outOfOrder, ...others } = flags;
 const disorder = { late, duplicates, outOfOrder };
 console.log(`crash ${JSON.stringify(flags)}`);
-const report = await runCrash({ ...others, seconds: minutes * 60, disorder }, (text) => console.log(text));
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(signal, () => stop.abort(new Error(`${signal}: stopped before the end.`)));
+}
+const options = { ...others, seconds: minutes * 60, disorder };
+const report = await runCrash(options, (text) => console.log(text), stop.signal);
 console.log(formatReport(report));
-if (report.problems.length > 0) Deno.exit(1);
+Deno.exit(report.problems.length > 0 ? 1 : 0); // A listener of signals would keep it alive.
