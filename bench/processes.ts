@@ -19,7 +19,9 @@ function spawn(
   env: Env,
   [stdout, stderr]: readonly ["null" | "piped", "null" | "piped" | "inherit"],
 ) {
-  const run = ["run", "-q", "--no-prompt", `--config=${ROOT}deno.json`, `-P=${set}`, `${ROOT}${script}`];
+  // As the image starts it.
+  const flags = ["-q", "--no-prompt", "--cached-only", "--node-modules-dir=manual"];
+  const run = ["run", ...flags, `--config=${ROOT}deno.json`, `-P=${set}`, `${ROOT}${script}`];
   return new Deno.Command(Deno.execPath(), {
     args: [...run, ...args],
     env: { LOG_LEVEL: "warning", ...env },

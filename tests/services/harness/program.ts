@@ -13,7 +13,9 @@ export function startProgram(
   env: Readonly<Record<string, string>>,
   { output = "piped", yields = false }: { output?: "null" | "piped"; yields?: boolean } = {},
 ): Deno.ChildProcess {
-  const run = ["run", "-q", "--no-prompt", `--config=${ROOT}deno.json`, "-P=sessionary", `${ROOT}main.ts`];
+  // As the image starts it.
+  const flags = ["-q", "--no-prompt", "--cached-only", "--node-modules-dir=manual"];
+  const run = ["run", ...flags, `--config=${ROOT}deno.json`, "-P=sessionary", `${ROOT}main.ts`];
   const [program, prefix] = yields ? ["nice", ["-n", "10", Deno.execPath()]] : [Deno.execPath(), []];
   return new Deno.Command(program, {
     args: [...prefix, ...run, ...args],
