@@ -176,12 +176,15 @@ export class Ingest {
   /** A bounded run ends without the partitions of other members, of which one may be dead. */
   #noteUnread(): void {
     const unread = [...this.#lagEnds.keys()].filter((partition) => !this.#assignments.has(partition));
-    if (unread.length === 0) return;
+    this.#sayUnread(unread, "the group has not given to this instance");
+  }
+
+  #sayUnread(partitions: readonly number[], because: string): void {
+    if (partitions.length === 0) return;
+    const list = partitions.toSorted((a, b) => a - b).join(", ");
     this.deps.notice(
-      `This run ends without partitions ${
-        unread.sort((a, b) => a - b).join(", ")
-      }, which the group has given to ` +
-        `other members. Where none is meant to run, one has died within the last seconds: start this run again.`,
+      `This run ends without partitions ${list}, which ${because}. Where no other instance is meant to run, one has ` +
+        `died within the last seconds: start this run again.`,
     );
   }
 
@@ -246,6 +249,7 @@ export class Ingest {
       this.#assignments.get(partition) === assignment
     ).map(({ partition }) => partition);
     if (stale.length === 0) return;
+    if (this.#endReported) this.#sayUnread(stale, "another instance has moved on");
     for (const partition of stale) this.deps.source.pause(partition);
     this.#forget(stale);
     this.#give(stale);

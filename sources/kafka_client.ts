@@ -103,6 +103,9 @@ function saslOptions({ mechanism, username, password }: KafkaSasl) {
   }
 }
 
+/** Why a member that is being closed does not join again; kafkajs takes it for a crash. */
+export const LEFT_FOR_GOOD = "The member has left its group for good.";
+
 /** Each answer with an error code, also those that kafkajs then handles; what it can't handle comes back as an error. */
 const ANSWERS = /^Response /;
 
@@ -111,7 +114,7 @@ function sentenceLogger(connection: KafkaConnection): (entry: LogEntry) => void 
   const say = onceAMinute(connection);
   return ({ namespace, log }) => {
     const { message, error, broker } = log as LogEntry["log"] & { error?: unknown; broker?: string };
-    if (EXPECTED_WARNINGS.has(message) || ANSWERS.test(message)) return;
+    if (EXPECTED_WARNINGS.has(message) || ANSWERS.test(message) || message.includes(LEFT_FOR_GOOD)) return;
     const cause = typeof error === "string" && !message.includes(error) ? ` (${error})` : "";
     say(`Kafka${broker ? ` at ${broker}` : ""}: ${message}${cause} [${namespace || "client"}]`);
   };

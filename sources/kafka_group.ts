@@ -4,7 +4,13 @@
  */
 import kafkajs, { type Cluster, type Consumer, type Kafka } from "kafkajs";
 import { invariant, messageOf, SourceError } from "../schema/errors.ts";
-import { isKafkaError, isPermanent, type KafkaConnection, kafkaError } from "./kafka_client.ts";
+import {
+  isKafkaError,
+  isPermanent,
+  type KafkaConnection,
+  kafkaError,
+  LEFT_FOR_GOOD,
+} from "./kafka_client.ts";
 import { clusterOf } from "./kafka_cluster.ts";
 import { type JoinedGroup, leaveGroup, watchCoordinator } from "./kafka_coordinator.ts";
 import { readMembership, removeMembership, writeMembership } from "./kafka_member_file.ts";
@@ -61,6 +67,7 @@ export class GroupMember {
   readonly #consumer: Consumer;
   readonly #cluster: Cluster;
   #closed = false;
+  #closing: Promise<void> | null = null;
   #group: JoinedGroup | null = null;
   #held: Held | null = null;
   /** When the newest sign of life was sent that the coordinator has answered to. */
@@ -123,13 +130,9 @@ export class GroupMember {
     if (this.options.connection.now() >= this.leaseEndsAt) this.#lose();
   }
 
-  /**
-   * Connects, and lets the group begin to share the partitions of a dead predecessor: its members find out one after the
-   * other, by their heartbeats, and need not wait for this one's topic.
-   */
+  /** Connects: what joining takes and can be done before the topic is known to be there. */
   async prepare(): Promise<void> {
     await this.#consumer.connect();
-    await this.#leaveForPredecessor();
   }
 
   /**
@@ -153,7 +156,9 @@ export class GroupMember {
     );
     const timeout = new AbortController();
     try {
-      await this.#run();
+      await this.#subscribe();
+      await this.#leaveForPredecessor();
+      await this.#consume();
       const late = connection.sleep(JOIN_TIMEOUT_MS, timeout.signal).then(() => {
         throw new SourceError(
           `Joining group '${groupId}' must take less than ${
@@ -171,7 +176,10 @@ export class GroupMember {
     }
   }
 
-  /** Whoever had this data directory is dead, or it would still be locked; the group need not wait to find out. */
+  /**
+   * Whoever had this data directory is dead, or it would still be locked; the group need not wait to find out. The join
+   * follows at once: a member whose heartbeat came in between would be given everything, and lose half of it again.
+   */
   async #leaveForPredecessor(): Promise<void> {
     const { memberPath } = this.options;
     const predecessor = memberPath === undefined ? null : readMembership(memberPath);
@@ -183,10 +191,12 @@ export class GroupMember {
     }
   }
 
-  async #run(): Promise<void> {
-    const { topic } = this.options;
+  async #subscribe(): Promise<void> {
     await this.#consumer.connect();
-    await this.#consumer.subscribe({ topic, fromBeginning: true });
+    await this.#consumer.subscribe({ topic: this.options.topic, fromBeginning: true });
+  }
+
+  async #consume(): Promise<void> {
     await this.#consumer.run({
       autoCommit: false,
       eachBatch: () => Promise.reject(new Error("The consumer is paused, and fetched all the same.")),
@@ -213,7 +223,8 @@ export class GroupMember {
       await connection.sleep(RESTART_MS);
       if (this.#closed) return;
       try {
-        return await this.#run();
+        await this.#subscribe();
+        return await this.#consume();
       } catch (error) {
         if (!isPermanent(error)) continue;
         return this.listener.failed(kafkaError(`Reading as group '${groupId}'`, connection, error));
@@ -221,9 +232,13 @@ export class GroupMember {
     }
   }
 
+  /** kafkajs asks again for a join that a goodbye has ended: the group would keep a member that nobody is. */
+  #refuseIfClosed(): void {
+    if (this.#closed) throw new kafkajs.KafkaJSNonRetriableError(LEFT_FOR_GOOD);
+  }
+
   #joining(): void {
-    // kafkajs asks again for a join that a goodbye has ended: the group would keep a member that nobody is.
-    if (this.#closed) throw new kafkajs.KafkaJSNonRetriableError("The member has left its group for good.");
+    this.#refuseIfClosed();
     this.#joiningSince ??= this.options.connection.now();
   }
 
@@ -263,6 +278,7 @@ export class GroupMember {
   }
 
   #remember(memberId: string): void {
+    this.#refuseIfClosed(); // The id may come with the answer to a first join that was under way.
     const { memberPath, groupId, connection } = this.options;
     this.#memberId = memberId;
     if (memberPath === undefined) return;
@@ -316,7 +332,11 @@ export class GroupMember {
    * Commits what is left to commit and leaves the group; gives up after ten seconds of an outage. A join that waits for
    * other members is not waited for: this member would end before the group answers, and be given partitions.
    */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
     this.#closed = true;
     const { connection: { sleep } } = this.options;
     const timeout = new AbortController();
@@ -338,13 +358,16 @@ export class GroupMember {
     const timeout = new AbortController();
     const cluster = clusterOf(this.kafka, groupId);
     const leave = (async () => {
-      await cluster.connect();
-      await leaveGroup(cluster, { groupId, memberId });
-      this.#left();
+      try {
+        await cluster.connect();
+        await leaveGroup(cluster, { groupId, memberId });
+        this.#left();
+      } finally {
+        await cluster.disconnect();
+      }
     })().catch(() => {}); // In an outage the group finds out by its session timeout.
     await Promise.race([leave, sleep(GOODBYE_TIMEOUT_MS, timeout.signal)]);
     timeout.abort();
-    cluster.disconnect().catch(() => {});
   }
 }
 

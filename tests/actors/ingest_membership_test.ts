@@ -106,8 +106,8 @@ Deno.test("an instance without partitions waits for some, and a bounded run ends
   await using bounded = new IngestWorld(none, { mode: { untilEnd: true } });
   await bounded.until("the end is reached", () => bounded.has("end_reached"));
   assertEquals(bounded.notices, [
-    "This run ends without partitions 0, which the group has given to other members. Where none is meant to run, " +
-    "one has died within the last seconds: start this run again.",
+    "This run ends without partitions 0, which the group has not given to this instance. Where no other instance is " +
+    "meant to run, one has died within the last seconds: start this run again.",
   ]);
 });
 

@@ -141,10 +141,11 @@ class CrashRun implements AsyncDisposable {
       const wait = mean * 2 * this.#random.float();
       const instance = this.#random.pick(this.world.instances);
       await systemClock.sleep(wait);
-      if (this.#ending) return;
       if (!instance.isRunning) await systemClock.sleep(2 * RESTART_MS); // It is about to be started again.
+      if (this.#ending) return;
       const { startedAt, recoveryMs } = instance.life;
       await instance.kill();
+      if (this.#ending) return;
       this.#start(instance);
       const age = ((systemClock.now() - startedAt) / 1_000).toFixed(1);
       const recovered = recoveryMs === null ? "not recovered" : `recovered after ${recoveryMs.toFixed(0)} ms`;
