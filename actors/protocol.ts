@@ -8,6 +8,7 @@ import type { Erasure } from "../schema/erasure.ts";
 import type { EpochCloseReason, PartitionBarrier, SessionSemantics } from "../schema/epoch.ts";
 import type { OpenSession, OpenSessionQuery } from "../schema/open_session.ts";
 import type { ActorStats, IngestStats } from "../schema/pipeline_stats.ts";
+import type { OptimizeReport } from "../sinks/lake/optimize_report.ts";
 import type { PartitionRange, RecordBatch } from "../sources/source.ts";
 import type { PartitionCounts } from "./sessionizer.ts";
 
@@ -266,6 +267,17 @@ export interface UpkeepStart {
   /** As the coordinator's. */
   readonly warehouse: MessagePort | null;
 }
+
+/** Upkeep → packing, once. */
+export interface PackingStart {
+  readonly config: Config;
+}
+
+/** Packing → upkeep. */
+export type PackingReport =
+  | { readonly type: "notice"; readonly text: string }
+  | { readonly type: "packed"; readonly report: OptimizeReport }
+  | { readonly type: "failed"; readonly failure: Failure };
 
 export interface CoordinatorStart extends ActorStart {
   readonly shards: readonly MessagePort[];

@@ -19,8 +19,8 @@ const RETENTION_LOOK_INTERVAL_MS = 60 * 60 * 1000;
 
 /** What can be done for the table, as the settings have it. */
 export interface TableCare {
-  /** Packs small files; the bin at work when `signal` aborts is the last. */
-  optimize(signal?: AbortSignal): Promise<OptimizeReport>;
+  /** Packs small files. */
+  optimize(): Promise<OptimizeReport>;
   vacuum(): Promise<VacuumPlan>;
   cleanLog(): Promise<LogCleanup>;
   retire(): Promise<Retirement>;
@@ -74,7 +74,7 @@ export class Upkeep {
       this.#every(
         optimizeIntervalMs,
         "Packing the Delta table's small files",
-        () => this.optimize(signal),
+        () => this.optimize(),
         signal,
       ),
       this.#every(vacuumIntervalMs, "Vacuuming the Delta table", () => this.vacuum(), signal),
@@ -84,8 +84,8 @@ export class Upkeep {
   }
 
   /** Packs small files once. */
-  async optimize(signal?: AbortSignal): Promise<void> {
-    const report = await (await this.deps.openTable()).optimize(signal);
+  async optimize(): Promise<void> {
+    const report = await (await this.deps.openTable()).optimize();
     this.#counts.optimizeRuns++;
     for (const name of COUNTED) this.#counts[name] += report[name];
   }

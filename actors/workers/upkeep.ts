@@ -4,9 +4,27 @@ import type { Config } from "../../schema/config.ts";
 import { invariant } from "../../schema/errors.ts";
 import { systemClock } from "../clock.ts";
 import { runActor } from "../mailbox.ts";
-import type { UpkeepStart } from "../protocol.ts";
+import type { OptimizeReport } from "../../sinks/lake/optimize_report.ts";
+import type { PackingReport, PackingStart, UpkeepStart } from "../protocol.ts";
 import { reportStats } from "../stats_report.ts";
 import { type TableCare, Upkeep } from "../upkeep.ts";
+
+/** Packs small files in a worker that lives as long as that takes. */
+function pack(config: Config, notice: (text: string) => void): Promise<OptimizeReport> {
+  const worker = new Worker(new URL("./packing.ts", import.meta.url), { type: "module", name: "packing" });
+  return new Promise<OptimizeReport>((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<PackingReport>) => {
+      if (data.type === "notice") notice(data.text);
+      else if (data.type === "packed") resolve(data.report);
+      else reject(new Error(data.failure.message));
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(`The packing thread died: ${event.message}`));
+    };
+    worker.postMessage({ config } satisfies PackingStart);
+  }).finally(() => worker.terminate());
+}
 
 async function openTable(
   config: Config,
@@ -14,7 +32,6 @@ async function openTable(
   notice: (text: string) => void,
 ): Promise<TableCare> {
   const { openLake } = await import("../../sinks/lake/open.ts");
-  const { optimizePlan } = await import("../../sinks/lake/optimize_plan.ts");
   const { retentionOptions } = await import("../../sinks/lake/retention_plan.ts");
   const { createWarehouse } = await import("../../sinks/warehouse/clickhouse_warehouse.ts");
   const { openAccess } = await import("../../sinks/warehouse/open.ts");
@@ -22,8 +39,7 @@ async function openTable(
   const clickhouse = createWarehouse({ access: openAccess(config, warehouse) });
   const followed = (tableId: string) => clickhouse.doneVersions(tableId);
   return {
-    optimize: (signal) =>
-      upkeep.optimize(optimizePlan(config, systemClock.now(), { date: null, patient: true }), signal),
+    optimize: () => pack(config, notice),
     vacuum: () => upkeep.vacuum({ retentionMs: config.vacuumRetentionMs, force: false }, followed),
     cleanLog: () => upkeep.cleanLog(followed),
     retire() {

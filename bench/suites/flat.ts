@@ -4,10 +4,11 @@ import { atMost, figure } from "../record.ts";
 import { runJob } from "../processes.ts";
 import { type Env, fill, type World } from "../world.ts";
 
-/** How many times as long the longer log is. */
-const LONGER = 20;
-/** How many times as many sessions are open at a time. */
+/** The log's lengths, as parts of the longest: what an event costs is compared from each to the next. */
+const LENGTHS = [1 / 20, 1 / 4, 1] as const;
+/** How many times as many sessions are open at a time, and of how many events there is one. */
 const MORE = 1_000;
+const EVENTS_PER_OPEN = 20;
 /** Few, so that a million open sessions don't take a log of many millions of events. */
 const OPEN_EVENTS = 6;
 /** So much event time lies between all events: nothing must time out, nor be late. */
@@ -19,47 +20,58 @@ interface Sent {
   readonly sessions: number;
 }
 
-/** Microseconds of CPU an event, the start of the process included. */
-async function cost(env: Env, sent: Sent): Promise<number> {
-  return 1e6 * (await runJob(env, sent)).cpuSeconds / sent.records;
+/** Seconds of CPU of a whole job, the start of its process included. */
+async function cpuSeconds(env: Env, sent: Sent): Promise<number> {
+  return (await runJob(env, sent)).cpuSeconds;
 }
 
-/** Over one log that grows. */
-async function byLength(world: World, events: number): Promise<readonly [number, number]> {
-  const env = await world.newPipeline();
-  const first = await fill(env, events / LONGER, { stepMs: STEP_MS });
-  const short = await cost(env, first);
-  const again = await world.again(env);
-  const rest = await fill(again, events - first.records, { stepMs: STEP_MS, seed: 2 });
-  const all = { records: first.records + rest.records, sessions: first.sessions + rest.sessions };
-  return [short, await cost(again, all)];
+/**
+ * Over one log that grows: microseconds an event of each length beyond the one before, which leaves out what a start and
+ * compiling cost.
+ */
+async function byLength(world: World, events: number): Promise<number[]> {
+  let env = await world.newPipeline();
+  const all = { records: 0, sessions: 0 };
+  const jobs: { readonly records: number; readonly cpu: number }[] = [];
+  for (const [i, part] of LENGTHS.entries()) {
+    if (i > 0) env = await world.again(env);
+    const sent = await fill(env, events * part - all.records, { stepMs: STEP_MS, seed: i + 1 });
+    all.records += sent.records;
+    all.sessions += sent.sessions;
+    jobs.push({ records: all.records, cpu: await cpuSeconds(env, all) });
+  }
+  return jobs.slice(1).map(({ records, cpu }, i) =>
+    1e6 * (cpu - jobs[i]!.cpu) / (records - jobs[i]!.records)
+  );
 }
 
-/** Over logs of the same sessions, of which few or many go on at a time. */
+/** Over logs of the same sessions, of which few or many go on at a time: microseconds an event. */
 async function byOpen(world: World, sessions: number, readers: number): Promise<number> {
   const env = await world.newPipeline();
   const options = { eventsPerSession: OPEN_EVENTS, sessions, readers, stepMs: STEP_MS };
-  return await cost(env, await fill(env, sessions * OPEN_EVENTS, options));
+  const sent = await fill(env, sessions * OPEN_EVENTS, options);
+  return 1e6 * (await cpuSeconds(env, sent)) / sent.records;
 }
 
 /** See the file's comment. */
 export const flat: Suite = {
   name: "flat",
   about:
-    `The job's CPU time for an event, start included, over a log ${LONGER} times as long, and with ${MORE} times as ` +
-    "many sessions open at a time",
+    `The job's CPU time for an event as the log grows to 20 times its length, and with ${MORE} times as many ` +
+    "sessions open at a time",
   async run(world, { events }) {
-    const most = Math.max(MORE, Math.round(events / LONGER));
+    const most = Math.max(MORE, Math.round(events / EVENTS_PER_OPEN));
     const few = Math.round(most / MORE);
-    const [short, long] = await byLength(world, events);
+    const [early, late] = await byLength(world, events) as [number, number];
     const [closed, open] = [await byOpen(world, most, few), await byOpen(world, most, most)];
     const count = (value: number) => Math.round(value).toLocaleString("en-US");
+    const [first, second, third] = LENGTHS.map((part) => count(events * part));
     const target = atMost(GROWTH_MAX);
     return {
       figures: [
-        figure(`an event of ${count(events / LONGER)}`, "µs", short),
-        figure(`an event of ${count(events)}`, "µs", long),
-        figure("growth with the log", "times", long / short, { target }),
+        figure(`an event from ${first} to ${second}`, "µs", early),
+        figure(`an event from ${second} to ${third}`, "µs", late),
+        figure("growth with the log", "times", late / early, { target }),
         figure(`an event, ${count(few)} open sessions of ${OPEN_EVENTS}`, "µs", closed),
         figure(`an event, ${count(most)} open sessions of ${OPEN_EVENTS}`, "µs", open),
         figure("growth with the open sessions", "times", open / closed, { target }),
