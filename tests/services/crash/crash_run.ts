@@ -129,7 +129,8 @@ class CrashRun implements AsyncDisposable {
     else this.#problems.push(`Instance ${instance.name} ended by itself with ${code}: ${said}`);
     this.#restarting.push(
       systemClock.sleep(RESTART_MS).then(() => {
-        if (!this.#ending) this.#start(instance);
+        // A kill may have started it meanwhile: a second process of it would be nobody's to drain.
+        if (!this.#ending && !instance.isRunning) this.#start(instance);
       }),
     );
   }

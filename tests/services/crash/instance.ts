@@ -70,6 +70,9 @@ export class Instance {
     env: Readonly<Record<string, string>>,
     onExit: (instance: Instance) => void = () => {},
   ): void {
+    if (this.#process !== null) {
+      throw new Error(`Instance ${this.name} is running: it must end before it starts again.`);
+    }
     const life: Life = {
       startedAt: systemClock.now(),
       recoveryMs: null,
