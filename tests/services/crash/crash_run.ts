@@ -147,7 +147,7 @@ class CrashRun implements AsyncDisposable {
       const { startedAt, recoveryMs } = instance.life;
       await instance.kill();
       if (this.#ending) return;
-      this.#start(instance);
+      if (!instance.isRunning) this.#start(instance);
       const age = ((systemClock.now() - startedAt) / 1_000).toFixed(1);
       const recovered = recoveryMs === null ? "not recovered" : `recovered after ${recoveryMs.toFixed(0)} ms`;
       this.say(`  kill ${kill}: instance ${instance.name}, ${age} s old, ${recovered}`);
