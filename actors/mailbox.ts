@@ -83,12 +83,12 @@ export function transferLists(...batches: readonly ColumnBatch[]): ArrayBuffer[]
 /** The part of a worker's global scope that an actor's entry file uses. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent) => void) | null;
-  postMessage(message: ActorReport): void;
+  postMessage(message: unknown): void;
 }
 
-/** An actor's line to the supervisor. */
-export interface Supervised<Command> {
-  report(message: ActorReport): void;
+/** An actor's line to the supervisor, or to whoever else started it. */
+export interface Supervised<Command, Report = ActorReport> {
+  report(message: Report): void;
   /** Sets the receiver of the supervisor's commands. */
   commands(handler: (command: Command) => void): void;
 }
@@ -97,11 +97,12 @@ export interface Supervised<Command> {
  * Runs an actor in its worker: waits for the start message, then `run`. Whatever `run` throws, now or later in a
  * promise, reaches the supervisor as `failed`.
  */
-export function runActor<Start, Command = never>(
-  run: (start: Start, supervised: Supervised<Command>) => Promise<void>,
+export function runActor<Start, Command = never, Report = ActorReport>(
+  run: (start: Start, supervised: Supervised<Command, Report>) => Promise<void>,
 ): void {
   const scope = self as unknown as WorkerScope;
-  const fail = (error: unknown) => scope.postMessage({ type: "failed", failure: failureOf(error) });
+  const fail = (error: unknown) =>
+    scope.postMessage({ type: "failed", failure: failureOf(error) } satisfies ActorReport);
   self.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     fail(event.reason);

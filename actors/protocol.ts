@@ -275,9 +275,8 @@ export interface PackingStart {
 
 /** Packing → upkeep. */
 export type PackingReport =
-  | { readonly type: "notice"; readonly text: string }
-  | { readonly type: "packed"; readonly report: OptimizeReport }
-  | { readonly type: "failed"; readonly failure: Failure };
+  | Extract<ActorReport, { type: "notice" | "failed" }>
+  | { readonly type: "packed"; readonly report: OptimizeReport };
 
 export interface CoordinatorStart extends ActorStart {
   readonly shards: readonly MessagePort[];

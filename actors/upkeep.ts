@@ -17,10 +17,8 @@ const LOG_LOOK_INTERVAL_MS = 6 * 60 * 60 * 1000;
 /** How often it is looked for dates that have become old: one more does each midnight. */
 const RETENTION_LOOK_INTERVAL_MS = 60 * 60 * 1000;
 
-/** What can be done for the table, as the settings have it. */
+/** What can be done for the table beside packing, as the settings have it. */
 export interface TableCare {
-  /** Packs small files. */
-  optimize(): Promise<OptimizeReport>;
   vacuum(): Promise<VacuumPlan>;
   cleanLog(): Promise<LogCleanup>;
   retire(): Promise<Retirement>;
@@ -29,6 +27,8 @@ export interface TableCare {
 export interface UpkeepDeps {
   readonly config: Pick<Config, "optimizeIntervalMs" | "vacuumIntervalMs" | "retentionMs">;
   readonly clock: Clock;
+  /** Packs small files, as the settings have it. */
+  readonly pack: () => Promise<OptimizeReport>;
   /** Opens the table, the first time that it is asked: what needs it is loaded only then. */
   readonly openTable: () => Promise<TableCare>;
   readonly notice: (level: "info" | "warning", text: string) => void;
@@ -85,7 +85,7 @@ export class Upkeep {
 
   /** Packs small files once. */
   async optimize(): Promise<void> {
-    const report = await (await this.deps.openTable()).optimize();
+    const report = await this.deps.pack();
     this.#counts.optimizeRuns++;
     for (const name of COUNTED) this.#counts[name] += report[name];
   }

@@ -1,10 +1,10 @@
 /** Processes that the bench starts: the program as users have it, and the job until the log's end. */
 import { systemClock } from "../actors/clock.ts";
+import { denoRun } from "../tests/services/harness/program.ts";
 import type { JobRequest, JobResult } from "./job.ts";
 import { configOf, type Env } from "./world.ts";
 import { histogramQuantile } from "./stats.ts";
 
-const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname);
 const POLL_MS = 50;
 const PATIENCE_MS = 120_000;
 const SCRAPE_MS = 5_000;
@@ -19,11 +19,8 @@ function spawn(
   env: Env,
   [stdout, stderr]: readonly ["null" | "piped", "null" | "piped" | "inherit"],
 ) {
-  // As the image starts it.
-  const flags = ["-q", "--no-prompt", "--cached-only", "--node-modules-dir=manual"];
-  const run = ["run", ...flags, `--config=${ROOT}deno.json`, `-P=${set}`, `${ROOT}${script}`];
   return new Deno.Command(Deno.execPath(), {
-    args: [...run, ...args],
+    args: [...denoRun(set, script), ...args],
     env: { LOG_LEVEL: "warning", ...env },
     stdin: "null",
     stdout,

@@ -13,7 +13,6 @@ import type { PartitionRange, Poll, RecordBatch, Source } from "./source.ts";
 
 /** How often an idle poll looks again; a look takes some tens of microseconds. */
 const LOOK_INTERVAL_MS = 50;
-const COMMITTING = "Committing offsets to";
 
 /** Bytes that a poll may still take. */
 interface Budget {
@@ -98,19 +97,17 @@ export class EmbeddedSource implements Source {
   /** Only lag tools look at it: it waits for no producer, and what found the log busy goes with the next commit. */
   commitOffsets(positions: ReadonlyMap<number, number>): Promise<void> {
     for (const [partition, offset] of positions) this.#uncommitted.set(partition, offset);
-    return promised(() => this.#commit((work) => this.log.writeUnlessBusy(COMMITTING, work)));
-  }
-
-  #commit(write: (work: () => void) => boolean): void {
-    const upsert = this.log.db.prepare(`
+    return promised(() => {
+      const upsert = this.log.db.prepare(`
         INSERT INTO committed_offsets (consumer_group, partition_id, next_offset) VALUES (?, ?, ?)
         ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset`);
-    const done = write(() => {
-      for (const [partition, offset] of this.#uncommitted) {
-        upsert.run(this.group, this.#partition(partition).id, offset);
-      }
+      const done = this.log.writeUnlessBusy("Committing offsets to", () => {
+        for (const [partition, offset] of this.#uncommitted) {
+          upsert.run(this.group, this.#partition(partition).id, offset);
+        }
+      });
+      if (done) this.#uncommitted.clear();
     });
-    if (done) this.#uncommitted.clear();
   }
 
   /** What {@linkcode commitOffsets} last said of each partition. */

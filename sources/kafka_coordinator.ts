@@ -89,8 +89,6 @@ export async function leaveGroup(
   cluster: Cluster,
   member: { readonly groupId: string; readonly memberId: string },
 ): Promise<void> {
-  // Without it kafkajs does not know the coordinator's address, and finds that out by a retry.
-  await cluster.refreshMetadata();
   const coordinator = await cluster.findGroupCoordinator({ groupId: member.groupId });
   await (coordinator as unknown as Coordinator).leaveGroup(member);
 }

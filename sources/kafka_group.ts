@@ -67,7 +67,6 @@ export class GroupMember {
   readonly #consumer: Consumer;
   readonly #cluster: Cluster;
   #closed = false;
-  #closing: Promise<void> | null = null;
   #group: JoinedGroup | null = null;
   #held: Held | null = null;
   /** When the newest sign of life was sent that the coordinator has answered to. */
@@ -128,11 +127,6 @@ export class GroupMember {
   /** Gives all partitions up where the group may have taken this member for dead. */
   checkLease(): void {
     if (this.options.connection.now() >= this.leaseEndsAt) this.#lose();
-  }
-
-  /** Connects: what joining takes and can be done before the topic is known to be there. */
-  async prepare(): Promise<void> {
-    await this.#consumer.connect();
   }
 
   /**
@@ -332,11 +326,7 @@ export class GroupMember {
    * Commits what is left to commit and leaves the group; gives up after ten seconds of an outage. A join that waits for
    * other members is not waited for: this member would end before the group answers, and be given partitions.
    */
-  close(): Promise<void> {
-    return this.#closing ??= this.#close();
-  }
-
-  async #close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true;
     const { connection: { sleep } } = this.options;
     const timeout = new AbortController();
@@ -360,6 +350,8 @@ export class GroupMember {
     const leave = (async () => {
       try {
         await cluster.connect();
+        // Without it kafkajs does not know the coordinator's address, and finds that out by a retry.
+        await cluster.refreshMetadata();
         await leaveGroup(cluster, { groupId, memberId });
         this.#left();
       } finally {

@@ -58,14 +58,14 @@ export async function openKafkaSource(options: KafkaSourceOptions): Promise<Kafk
   const { connection, topic } = options;
   const [kafka, codecs] = await Promise.all([openKafka(connection), loadCodecs()]);
   const admin = kafka.admin();
-  const source = new KafkaSource(kafka, admin, codecs, options);
   try {
-    const ensured = admin.connect().then(() => ensureKafkaTopic(admin, options, connection));
-    await Promise.all([ensured, source.prepare()]);
+    await admin.connect();
+    await ensureKafkaTopic(admin, options, connection);
+    const source = new KafkaSource(kafka, admin, codecs, options);
     await source.join();
     return source;
   } catch (error) {
-    await source.close();
+    await admin.disconnect().catch(() => {});
     throw kafkaError(`Opening topic '${topic}'`, connection, error);
   }
 }
@@ -118,15 +118,15 @@ export class KafkaSource implements Source {
     });
   }
 
-  /** What joining the group takes and can be done while the topic is looked at. */
-  async prepare(): Promise<void> {
-    await this.#member.prepare();
-  }
-
   /** Joins the group; the first poll says which partitions it gave. */
   async join(): Promise<void> {
-    await this.#fetcher.connect();
-    await this.#member.start();
+    try {
+      await this.#fetcher.connect();
+      await this.#member.start();
+    } catch (error) {
+      await this.#fetcher.close();
+      throw error;
+    }
     for (const partition of this.#assignment.owned) this.#states.set(partition, newState());
   }
 

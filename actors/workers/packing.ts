@@ -6,18 +6,13 @@
 import { openLake } from "../../sinks/lake/open.ts";
 import { optimizePlan } from "../../sinks/lake/optimize_plan.ts";
 import { systemClock } from "../clock.ts";
-import { failureOf } from "../mailbox.ts";
+import { runActor } from "../mailbox.ts";
 import type { PackingReport, PackingStart } from "../protocol.ts";
 
-const report = (message: PackingReport) => self.postMessage(message);
-
-self.onmessage = async ({ data: { config } }: MessageEvent<PackingStart>) => {
+runActor<PackingStart, never, PackingReport>(async ({ config }, { report }) => {
   const { now } = systemClock;
-  try {
-    const { upkeep } = await openLake(config, { now, notice: (text) => report({ type: "notice", text }) });
-    const plan = optimizePlan(config, now(), { date: null, patient: true });
-    report({ type: "packed", report: await upkeep.optimize(plan) });
-  } catch (error) {
-    report({ type: "failed", failure: failureOf(error) });
-  }
-};
+  const notice = (text: string) => report({ type: "notice", level: "warning", text });
+  const { upkeep } = await openLake(config, { now, notice });
+  const plan = optimizePlan(config, now(), { date: null, patient: true });
+  report({ type: "packed", report: await upkeep.optimize(plan) });
+});

@@ -39,7 +39,6 @@ async function openTable(
   const clickhouse = createWarehouse({ access: openAccess(config, warehouse) });
   const followed = (tableId: string) => clickhouse.doneVersions(tableId);
   return {
-    optimize: () => pack(config, notice),
     vacuum: () => upkeep.vacuum({ retentionMs: config.vacuumRetentionMs, force: false }, followed),
     cleanLog: () => upkeep.cleanLog(followed),
     retire() {
@@ -53,10 +52,12 @@ async function openTable(
 runActor<UpkeepStart>(async ({ config, warehouse }, { report }) => {
   const notice = (level: "info" | "warning", text: string) => report({ type: "notice", level, text });
   let table: Promise<TableCare> | null = null;
+  const warn = (text: string) => notice("warning", text);
   const upkeep = new Upkeep({
     config,
     clock: systemClock,
-    openTable: () => table ??= openTable(config, warehouse, (text) => notice("warning", text)),
+    pack: () => pack(config, warn),
+    openTable: () => table ??= openTable(config, warehouse, warn),
     notice,
   });
   // Until the supervisor ends the worker: whatever it is at can be left undone at any moment.

@@ -2,7 +2,7 @@
 import type { Suite } from "../suites.ts";
 import { atMost, figure } from "../record.ts";
 import { runJob } from "../processes.ts";
-import { type Env, fill, type World } from "../world.ts";
+import { fill, type World } from "../world.ts";
 
 /** The log's lengths, as parts of the longest: what an event costs is compared from each to the next. */
 const LENGTHS = [1 / 20, 1 / 4, 1] as const;
@@ -14,16 +14,6 @@ const OPEN_EVENTS = 6;
 /** So much event time lies between all events: nothing must time out, nor be late. */
 const STEP_MS = 0.02;
 const GROWTH_MAX = 1.1;
-
-interface Sent {
-  readonly records: number;
-  readonly sessions: number;
-}
-
-/** Seconds of CPU of a whole job, the start of its process included. */
-async function cpuSeconds(env: Env, sent: Sent): Promise<number> {
-  return (await runJob(env, sent)).cpuSeconds;
-}
 
 /**
  * Over one log that grows: microseconds an event of each length beyond the one before, which leaves out what a start and
@@ -38,7 +28,7 @@ async function byLength(world: World, events: number): Promise<number[]> {
     const sent = await fill(env, events * part - all.records, { stepMs: STEP_MS, seed: i + 1 });
     all.records += sent.records;
     all.sessions += sent.sessions;
-    jobs.push({ records: all.records, cpu: await cpuSeconds(env, all) });
+    jobs.push({ records: all.records, cpu: (await runJob(env, all)).cpuSeconds });
   }
   return jobs.slice(1).map(({ records, cpu }, i) =>
     1e6 * (cpu - jobs[i]!.cpu) / (records - jobs[i]!.records)
@@ -50,7 +40,7 @@ async function byOpen(world: World, sessions: number, readers: number): Promise<
   const env = await world.newPipeline();
   const options = { eventsPerSession: OPEN_EVENTS, sessions, readers, stepMs: STEP_MS };
   const sent = await fill(env, sessions * OPEN_EVENTS, options);
-  return 1e6 * (await cpuSeconds(env, sent)) / sent.records;
+  return 1e6 * (await runJob(env, sent)).cpuSeconds / sent.records;
 }
 
 /** See the file's comment. */

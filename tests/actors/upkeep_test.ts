@@ -34,12 +34,12 @@ function upkeepWorld(env: Record<string, string> = {}) {
   const did: string[] = [];
   const notices: string[] = [];
   const fail = { next: false };
+  const pack = () => {
+    did.push("optimize");
+    if (fail.next) return Promise.reject(new SinkError("The store is away.", true));
+    return Promise.resolve({ ...NOTHING_OPTIMIZED, filesRemoved: 5, filesAdded: 1, conflicts: 2 });
+  };
   const table = {
-    optimize() {
-      did.push("optimize");
-      if (fail.next) return Promise.reject(new SinkError("The store is away.", true));
-      return Promise.resolve({ ...NOTHING_OPTIMIZED, filesRemoved: 5, filesAdded: 1, conflicts: 2 });
-    },
     vacuum() {
       did.push("vacuum");
       return Promise.resolve({ files: ["a", "b"], bytes: 70 });
@@ -56,6 +56,7 @@ function upkeepWorld(env: Record<string, string> = {}) {
   const upkeep = new Upkeep({
     config: configOf(env),
     clock,
+    pack,
     openTable: () => Promise.resolve(table),
     notice: (level, text) => notices.push(`${level}: ${text}`),
   });

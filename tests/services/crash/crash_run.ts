@@ -109,8 +109,12 @@ class CrashRun implements AsyncDisposable {
     await Promise.all(this.#restarting);
   }
 
-  /** Every other start checks its replay; how many session actors there are must not matter. */
+  /**
+   * Every other start checks its replay; how many session actors there are must not matter. A kill and the restart after
+   * an outage may both ask for one: a second process would be nobody's to drain.
+   */
   #start(instance: Instance): void {
+    if (this.#ending || instance.isRunning) return;
     const args = this.#starts++ % 2 === 0 ? [] : ["--verify-replay"];
     instance.start(
       args,
@@ -129,8 +133,7 @@ class CrashRun implements AsyncDisposable {
     else this.#problems.push(`Instance ${instance.name} ended by itself with ${code}: ${said}`);
     this.#restarting.push(
       systemClock.sleep(RESTART_MS).then(() => {
-        // A kill may have started it meanwhile: a second process of it would be nobody's to drain.
-        if (!this.#ending && !instance.isRunning) this.#start(instance);
+        this.#start(instance);
       }),
     );
   }
@@ -146,8 +149,7 @@ class CrashRun implements AsyncDisposable {
       if (this.#ending) return;
       const { startedAt, recoveryMs } = instance.life;
       await instance.kill();
-      if (this.#ending) return;
-      if (!instance.isRunning) this.#start(instance);
+      this.#start(instance);
       const age = ((systemClock.now() - startedAt) / 1_000).toFixed(1);
       const recovered = recoveryMs === null ? "not recovered" : `recovered after ${recoveryMs.toFixed(0)} ms`;
       this.say(`  kill ${kill}: instance ${instance.name}, ${age} s old, ${recovered}`);

@@ -3,6 +3,12 @@
 const ROOT = decodeURIComponent(new URL("../../..", import.meta.url).pathname);
 const OUTPUT_SHOWN = 4_000;
 
+/** How Deno runs a script of the project as the image does, with a permission set of deno.json. */
+export function denoRun(set: string, script: string): string[] {
+  const flags = ["-q", "--no-prompt", "--cached-only", "--node-modules-dir=manual"];
+  return ["run", ...flags, `--config=${ROOT}deno.json`, `-P=${set}`, `${ROOT}${script}`];
+}
+
 /**
  * Starts `sessionary ARGS` with these variables and no other settings.
  *
@@ -13,12 +19,9 @@ export function startProgram(
   env: Readonly<Record<string, string>>,
   { output = "piped", yields = false }: { output?: "null" | "piped"; yields?: boolean } = {},
 ): Deno.ChildProcess {
-  // As the image starts it.
-  const flags = ["-q", "--no-prompt", "--cached-only", "--node-modules-dir=manual"];
-  const run = ["run", ...flags, `--config=${ROOT}deno.json`, "-P=sessionary", `${ROOT}main.ts`];
   const [program, prefix] = yields ? ["nice", ["-n", "10", Deno.execPath()]] : [Deno.execPath(), []];
   return new Deno.Command(program, {
-    args: [...prefix, ...run, ...args],
+    args: [...prefix, ...denoRun("sessionary", "main.ts"), ...args],
     env: { ...env },
     stdin: "null",
     stdout: output,
