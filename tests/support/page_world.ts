@@ -122,9 +122,13 @@ export class Visit implements AsyncDisposable {
     return visit;
   }
 
-  /** Goes to what stands behind the `#`. */
+  /** Goes to what stands behind the `#`, and waits until nothing of the view before it is left. */
   async goTo(hash: string): Promise<void> {
     await this.page.goto(`${this.url}/${hash}`);
+    // Another route of the same page is drawn in the frame after the page has heard of it.
+    await this.page.evaluate(
+      "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))",
+    );
   }
 
   /** The text of the element, once it is there. */
