@@ -3,6 +3,7 @@
  * when the coordinator last heard of this member. kafkajs tells its users neither.
  */
 import type { Cluster } from "kafkajs";
+import { isKafkaError } from "./kafka_client.ts";
 
 /** A member of one generation of a group. */
 export interface JoinedGroup {
@@ -12,6 +13,8 @@ export interface JoinedGroup {
 
 /** What is overheard. */
 export interface CoordinatorWatcher {
+  /** The id under which the group has this member, as far as is known; null for none. */
+  known(): string | null;
   /** A join is about to be asked for. */
   joining(): void;
   /** The join is about to be asked for under this id, which the group keeps from now on. */
@@ -21,6 +24,8 @@ export interface CoordinatorWatcher {
   heard(sentAt: number): void;
   /** The member has left the group. */
   left(): void;
+  /** The group does not have this member, or no longer. */
+  forgotten(): void;
 }
 
 type Request = { readonly memberId?: string };
@@ -36,11 +41,23 @@ interface Coordinator {
 
 const JOIN_GROUP = 11;
 
-/** The coordinator with the watcher at its side; what it does stays the same. */
+/**
+ * The coordinator with the watcher at its side. What it does stays the same, but for one thing: after an outage kafkajs's
+ * consumer joins as a new member, and the group would wait for the one that it was until its session has ended. Here it
+ * stays the member that it was.
+ */
 function watched(broker: Coordinator, watcher: CoordinatorWatcher, now: () => number): Coordinator {
+  const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
+    try {
+      return await ask();
+    } catch (error) {
+      if (isKafkaError(error, "UNKNOWN_MEMBER_ID")) watcher.forgotten();
+      throw error;
+    }
+  };
   const heard = async <T>(ask: () => Promise<T>): Promise<T> => {
     const sentAt = now();
-    const answer = await ask();
+    const answer = await asked(ask);
     watcher.heard(sentAt);
     return answer;
   };
@@ -48,7 +65,8 @@ function watched(broker: Coordinator, watcher: CoordinatorWatcher, now: () => nu
   return Object.assign(coordinator, {
     async joinGroup(request: Request) {
       watcher.joining();
-      const group = await broker.joinGroup.call(coordinator, request);
+      const memberId = request.memberId || (watcher.known() ?? "");
+      const group = await asked(() => broker.joinGroup.call(coordinator, { ...request, memberId }));
       watcher.joined(group);
       return group;
     },

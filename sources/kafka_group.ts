@@ -105,11 +105,13 @@ export class GroupMember {
     invariant(cluster !== null, "kafkajs makes the assigners with the consumer");
     this.#cluster = cluster;
     watchCoordinator(cluster, {
+      known: () => this.#memberId,
       joining: () => this.#joining(),
       named: (memberId) => this.#remember(memberId),
       joined: (group) => this.#group = group,
       heard: (sentAt) => this.#heard(sentAt),
       left: () => this.#left(),
+      forgotten: () => this.#memberId = null,
     }, connection.now);
   }
 

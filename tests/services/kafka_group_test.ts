@@ -148,6 +148,25 @@ Deno.test("a member that is killed and started again has partitions again before
     assertLess(elapsed, SESSION_MS - 2_000);
   }));
 
+Deno.test("a member that lives through a broker's restart stays who it was: another one need not wait for its session to end", () =>
+  inTempDir(async (directory) => {
+    const { brokers, topic } = await groupTopic();
+    const broker = await sharedBroker();
+    const memberPath = `${directory}/kafka_member.json`;
+    await using other = await LocalMember.join(testConnection(brokers), topic);
+    const killed = RemoteMember.join(brokers, topic, memberPath);
+    await untilShared([4, 4], [other, killed]);
+    await broker.kill();
+    await killed.signal("SIGKILL");
+    await broker.startAgain();
+    const backAt = systemClock.monotonic();
+    await using successor = RemoteMember.join(brokers, topic, memberPath);
+    await untilShared([4, 4], [other, successor]);
+    const elapsed = systemClock.monotonic() - backAt;
+    await killed[Symbol.asyncDispose]();
+    assertLess(elapsed, SESSION_MS - 2_000);
+  }));
+
 Deno.test("a member that leaves in order takes its file with it", () =>
   inTempDir(async (directory) => {
     const { brokers, topic } = await groupTopic(1);
