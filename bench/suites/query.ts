@@ -19,7 +19,7 @@ import { Simulator, virtualTimeline } from "../../sources/simulator.ts";
 const SESSIONS = 1_000_000;
 /** Simulated events that the sessions are made of: each session that they give is there many times, with ids of its own. */
 const EVENTS = 300_000;
-const ROUNDS = 40;
+const ROUNDS = 100;
 const LIMIT = 20;
 const QUANTILES = [0.5, 0.95, 0.99] as const;
 

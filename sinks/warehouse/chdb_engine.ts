@@ -22,6 +22,8 @@ const SETTING_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 interface LaneState {
   session: Session;
   database: string;
+  /** What the last statement left set. */
+  settings: RequestSettings;
   tail: Promise<unknown>;
 }
 
@@ -34,7 +36,10 @@ export class ChdbEngine {
   private constructor(chdb: Chdb, folder: string) {
     this.#chdb = chdb;
     this.#folder = folder;
-    this.#lanes = { read: this.#newLane(), write: this.#newLane() };
+    this.#lanes = {
+      read: { ...this.#newSession(), tail: Promise.resolve() },
+      write: { ...this.#newSession(), tail: Promise.resolve() },
+    };
   }
 
   /**
@@ -73,15 +78,26 @@ export class ChdbEngine {
       await lane.session.queryAsync(`USE ${sqlName(request.database)}`);
       lane.database = request.database;
     }
-    const names = Object.keys(request.settings);
-    if (names.length === 0) return await this.#execute(lane, request);
-    // chDB has no settings of one statement beside its SQL: they are SET on the session. What is set must not
-    // outlive the statement (a token that did would make the next insert vanish), not even where that failed.
+    await this.#adoptSettings(lane, request.settings);
+    return await this.#execute(lane, request);
+  }
+
+  /**
+   * Gives the session the settings that the next statement wants, and no others. chDB has none of one statement beside
+   * its SQL: they are SET on the session. What an earlier statement had must be gone (its token would make the next
+   * insert vanish), but a query like the one before it, as most are, sets nothing anew.
+   */
+  async #adoptSettings(lane: LaneState, wanted: RequestSettings): Promise<void> {
+    const changes = settingChanges(lane.settings, wanted);
+    if (changes.length === 0) return;
     try {
-      await lane.session.queryAsync(setStatement(request.settings));
-      return await this.#execute(lane, request);
-    } finally {
-      await this.#resetSettings(lane, names);
+      await lane.session.queryAsync(`SET ${changes.join(", ")}`);
+      lane.settings = wanted;
+    } catch (error) {
+      // Of several, some may be set now: a new session has none.
+      lane.session.close();
+      Object.assign(lane, this.#newSession());
+      throw error;
     }
   }
 
@@ -98,32 +114,21 @@ export class ChdbEngine {
     };
   }
 
-  async #resetSettings(lane: LaneState, names: readonly string[]): Promise<void> {
-    try {
-      await lane.session.queryAsync(`SET ${names.map((name) => `${name} = DEFAULT`).join(", ")}`);
-    } catch {
-      // An unknown name fails the whole statement: a new session knows no settings at all.
-      lane.session.close();
-      const fresh = this.#newLane();
-      lane.session = fresh.session;
-      lane.database = fresh.database;
-    }
-  }
-
-  #newLane(): LaneState {
-    return { session: new this.#chdb.Session(this.#folder), database: "default", tail: Promise.resolve() };
+  #newSession(): Omit<LaneState, "tail"> {
+    return { session: new this.#chdb.Session(this.#folder), database: "default", settings: {} };
   }
 }
 
-function setStatement(settings: RequestSettings): string {
-  const assignments = Object.entries(settings).map(([name, value]) => {
-    if (!SETTING_NAME.test(name)) throw new Error(`A setting's name is an identifier: found '${name}'.`);
-    if (typeof value === "string") {
-      return `${name} = ${sqlText(value)}`;
-    }
-    return `${name} = ${Number(value)}`;
-  });
-  return `SET ${assignments.join(", ")}`;
+/** What a SET statement lists to bring a session from its present settings to the wanted ones. */
+function settingChanges(present: RequestSettings, wanted: RequestSettings): string[] {
+  const stale = Object.keys(present).filter((name) => !(name in wanted));
+  const changed = Object.entries(wanted).filter(([name, value]) => present[name] !== value);
+  return [...stale.map((name) => `${name} = DEFAULT`), ...changed.map(settingAssignment)];
+}
+
+function settingAssignment([name, value]: [string, RequestSettings[string]]): string {
+  if (!SETTING_NAME.test(name)) throw new Error(`A setting's name is an identifier: found '${name}'.`);
+  return typeof value === "string" ? `${name} = ${sqlText(value)}` : `${name} = ${Number(value)}`;
 }
 
 async function loadChdb(): Promise<Chdb> {
