@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import manifest from "../deno.json" with { type: "json" };
 import { environmentVariables, LAUNCHER_VARIABLE } from "../schema/config.ts";
 import { ALL_TABLES } from "../schema/settings.ts";
+import { ALLOCATOR_VARIABLE } from "../sinks/warehouse/chdb_engine.ts";
 import { listSourceFiles, readSourceFile } from "./support/source_tree.ts";
 
 const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname).replace(/\/$/, "");
@@ -204,7 +205,7 @@ Deno.test("Every task that runs code names its permission set, and none has all 
 });
 
 Deno.test("The permission sets list the settings' variables and no others", () => {
-  const variables = [...environmentVariables(...ALL_TABLES), LAUNCHER_VARIABLE];
+  const variables = [...environmentVariables(...ALL_TABLES), LAUNCHER_VARIABLE, ALLOCATOR_VARIABLE];
   for (const [name, { env }] of sets) {
     // The service tests keep what they build outside the repository.
     const others = name === "services" ? ["HOME", "SESSIONARY_CACHE", "SESSIONARY_KAFKA_VERSION"] : [];

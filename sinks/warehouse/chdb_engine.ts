@@ -18,6 +18,11 @@ type Chdb = typeof import("chdb");
 const DEFAULT_FORMAT = "TabSeparated";
 const SETTING_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** Has the settings of chDB's allocator, jemalloc, which reads it once, as the library is loaded. */
+export const ALLOCATOR_VARIABLE = "JE_MALLOC_CONF";
+/** Memory that is freed goes back to the system at once, not after some seconds: between two epochs nobody would use it. */
+const ALLOCATOR_SETTINGS = "dirty_decay_ms:0,muzzy_decay_ms:0";
+
 /** A session and the queue in front of it: chDB runs one statement of a session at a time. */
 interface LaneState {
   session: Session;
@@ -132,6 +137,8 @@ function settingAssignment([name, value]: [string, RequestSettings[string]]): st
 }
 
 async function loadChdb(): Promise<Chdb> {
+  // What the environment says stands.
+  if (Deno.env.get(ALLOCATOR_VARIABLE) === undefined) Deno.env.set(ALLOCATOR_VARIABLE, ALLOCATOR_SETTINGS);
   try {
     return await import("chdb");
   } catch (error) {
