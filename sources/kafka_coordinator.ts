@@ -65,7 +65,7 @@ function watched(broker: Coordinator, watcher: CoordinatorWatcher, now: () => nu
   return Object.assign(coordinator, {
     async joinGroup(request: Request) {
       watcher.joining();
-      const memberId = request.memberId || (watcher.known() ?? "");
+      const memberId = request.memberId || watcher.known() || "";
       const group = await asked(() => broker.joinGroup.call(coordinator, { ...request, memberId }));
       watcher.joined(group);
       return group;
@@ -89,7 +89,10 @@ function watched(broker: Coordinator, watcher: CoordinatorWatcher, now: () => nu
   });
 }
 
-/** From now on the watcher hears what the cluster's user and the coordinators of its groups say to each other. */
+/**
+ * From now on the watcher hears what the cluster's user and the coordinators of its groups say to each other, and a join
+ * without an id is asked for under the one that the watcher knows.
+ */
 export function watchCoordinator(cluster: Cluster, watcher: CoordinatorWatcher, now: () => number): void {
   const find = cluster.findGroupCoordinator.bind(cluster);
   cluster.findGroupCoordinator = async (group) => {
