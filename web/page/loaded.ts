@@ -4,10 +4,10 @@ import { now } from "./browser.ts";
 const AGE_MIN_MS = 1_000;
 const AGE_MAX_MS = 15_000;
 /**
- * Of the time, the part that the answers to one question may take. A server at full load is asked less often: at a
- * twentieth, three viewers took 4 % of the pipeline's CPU time.
+ * Of the time, the part that the answers to one question may take. A view asks up to six, and a server at full load is
+ * asked less often: at a twentieth, three viewers took 4 % of the pipeline's CPU time.
  */
-const ANSWERING_SHARE = 1 / 50;
+const ANSWERING_SHARE = 1 / 200;
 
 /** How old an answer that took so long has to be before it is asked for anew; both in milliseconds. */
 export function ageToAskAgain(tookMs: number): number {
