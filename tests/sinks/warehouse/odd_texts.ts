@@ -16,6 +16,8 @@ export const ODD_TEXTS = [
   "😀 é 𝒳 \uffff \u{10ffff}",
   "__proto__",
   ']}",[{',
+  // Whichever of them must be escaped, each alone: no other makes up for it.
+  ...Array.from({ length: 0x80 }, (_, code) => `a${String.fromCharCode(code)}b`),
 ];
 
 /** A session all of whose texts are `texts`, as far as they go. */
