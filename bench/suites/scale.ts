@@ -8,8 +8,8 @@ import { fill } from "../world.ts";
 
 const COUNTS = [1, 2, 4] as const;
 const INSTANCES = [1, 2] as const;
-/** Of one cell: there are nine. */
-const EVENTS_MAX = 300_000;
+/** Of all events, those of one cell: there are nine. */
+const CELL = 0.3;
 /** Short epochs tell more closely when all is committed. */
 const EPOCH_INTERVAL = "1s";
 
@@ -59,7 +59,7 @@ export const scale: Suite = {
     "1, 2, 4 processes that produce at a time, and the job with 1, 2, 4 session actors over what each wrote; over " +
     "Kafka also 1 and 2 instances of the program that share a topic",
   async run(world, options) {
-    const events = Math.floor(Math.min(options.events, EVENTS_MAX) / 4) * 4;
+    const events = Math.floor(CELL * options.events / 4) * 4;
     const figures: Figure[] = [];
     const produced: number[] = [];
     const rates = new Map<number, number[]>(COUNTS.map((actors) => [actors, []]));
