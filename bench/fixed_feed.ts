@@ -39,6 +39,7 @@ export interface FixedFeedOptions {
 
 interface Reader {
   readonly sessionId: string;
+  readonly key: Uint8Array;
   readonly userId: number;
   readonly who: SimulatedEvent;
   sent: number;
@@ -95,8 +96,10 @@ export class FixedFeed implements RecordFeed {
     while (this.#readers.length < this.#atATime && this.#begun < this.options.sessions) {
       this.#begun++;
       const who = this.#random.pick(this.#templates);
+      const sessionId = this.#random.uuid();
       this.#readers.push({
-        sessionId: this.#random.uuid(),
+        sessionId,
+        key: encoder.encode(sessionId),
         userId: this.#random.below(2_000_000),
         who,
         sent: 0,
@@ -123,7 +126,7 @@ export class FixedFeed implements RecordFeed {
       article_id,
       category,
     };
-    return { key: encoder.encode(reader.sessionId), value: encoder.encode(JSON.stringify(event)) };
+    return { key: reader.key, value: encoder.encode(JSON.stringify(event)) };
   }
 }
 
