@@ -1,13 +1,15 @@
 /** The Parquet files of the session table: written under names of their own, read by their paths. */
 import type { Table } from "apache-arrow";
 import { SinkError } from "../../schema/errors.ts";
-import { SESSION_COLUMNS } from "../../schema/session.ts";
+import type { ColumnBatch } from "../../schema/column_batch.ts";
+import { SESSION_COLUMNS, SESSION_KINDS } from "../../schema/session.ts";
+import { type RowSelection, takeRows } from "../../schema/take_rows.ts";
 import type { ObjectStore, StagedFile } from "../sink.ts";
 import { toArrow } from "./arrow.ts";
 import { type ChangeType, encodeChanges } from "./change_data.ts";
 import { PARTITION_COLUMN } from "./delta_schema.ts";
-import { fileStats } from "./delta_stats.ts";
-import { encodeParquet } from "./parquet.ts";
+import { FileStats } from "./delta_stats.ts";
+import { encodeParquet, encodeRowGroups } from "./parquet.ts";
 import type { DatedRows } from "./session_files.ts";
 
 /** Rows of a row group of a packed file: few enough that a filter by brand skips most of them. */
@@ -20,6 +22,34 @@ export interface DataFilesOptions {
   /** Wall clock, epoch milliseconds. */
   readonly now: () => number;
   readonly uuid: () => string;
+}
+
+/** Rows of a file, with the columns of the table that are not ours. */
+export interface RowGroup {
+  readonly rows: ColumnBatch;
+  readonly others: Table | null;
+}
+
+function tableOf({ rows, others }: RowGroup): Table {
+  const table = toArrow(SESSION_COLUMNS, rows);
+  return others === null ? table : table.assign(others);
+}
+
+/**
+ * The row groups of a packed file, each made when it is asked for.
+ *
+ * @param others the columns that are not ours, of the rows in their order
+ */
+export function* rowGroups(
+  batches: readonly ColumnBatch[],
+  { batch, row }: RowSelection,
+  others: Table | null,
+): Iterable<RowGroup> {
+  for (let from = 0; from < row.length; from += ROWS_PER_PACKED_GROUP) {
+    const to = Math.min(from + ROWS_PER_PACKED_GROUP, row.length);
+    const part = { batch: batch.subarray(from, to), row: row.subarray(from, to) };
+    yield { rows: takeRows(SESSION_KINDS, batches, part), others: others?.slice(from, to) ?? null };
+  }
 }
 
 /** A file of change data that was uploaded and that no commit names yet. */
@@ -38,33 +68,41 @@ export class DataFiles {
    *
    * @param others columns of the table that are not ours, row by row
    */
-  write(epoch: number, dated: DatedRows, others: Table | null = null): Promise<StagedFile> {
-    return this.#writeRows(this.#name(epoch), dated, others);
+  async write(
+    epoch: number,
+    { sessionDate, rows }: DatedRows,
+    others: Table | null = null,
+  ): Promise<StagedFile> {
+    const bytes = encodeParquet(tableOf({ rows, others }));
+    const stats = new FileStats(SESSION_COLUMNS).add(rows).text();
+    return await this.#stage(this.#name(epoch), sessionDate, bytes, { rows: rows.rows, stats });
   }
 
   /** Writes a data file of many epochs' rows, with row groups so small that a reader can skip some of them. */
-  writePacked(dated: DatedRows, others: Table | null): Promise<StagedFile> {
-    return this.#writeRows(`packed-${this.options.uuid()}.parquet`, dated, others, ROWS_PER_PACKED_GROUP);
+  async writePacked(sessionDate: string, groups: Iterable<RowGroup>): Promise<StagedFile> {
+    const stats = new FileStats(SESSION_COLUMNS);
+    let rows = 0;
+    const tables = function* () {
+      for (const group of groups) {
+        stats.add(group.rows);
+        rows += group.rows.rows;
+        yield tableOf(group);
+      }
+    };
+    const bytes = await encodeRowGroups(tables(), ROWS_PER_PACKED_GROUP);
+    const name = `packed-${this.options.uuid()}.parquet`;
+    return await this.#stage(name, sessionDate, bytes, { rows, stats: stats.text() });
   }
 
-  async #writeRows(
+  async #stage(
     name: string,
-    { sessionDate, rows }: DatedRows,
-    others: Table | null,
-    rowsPerGroup?: number,
+    sessionDate: string,
+    bytes: Uint8Array,
+    content: Pick<StagedFile, "rows" | "stats">,
   ): Promise<StagedFile> {
-    const table = toArrow(SESSION_COLUMNS, rows);
-    const bytes = encodeParquet(others === null ? table : table.assign(others), { rowsPerGroup });
     const path = `${PARTITION_COLUMN}=${sessionDate}/${name}`;
     await this.#put(path, bytes);
-    return {
-      path,
-      sessionDate,
-      size: bytes.length,
-      rows: rows.rows,
-      stats: fileStats(SESSION_COLUMNS, rows),
-      modifiedAtMs: this.options.now(),
-    };
+    return { path, sessionDate, size: bytes.length, ...content, modifiedAtMs: this.options.now() };
   }
 
   /** Writes a file of change data: `types` are what became of each row. */

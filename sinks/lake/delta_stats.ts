@@ -2,7 +2,7 @@
  * A data file's statistics (protocol: "Per-file Statistics"), by which readers skip files: for every row,
  * min ≤ value ≤ max. Strings are compared as readers compare them, by UTF-8 bytes, which is by code points.
  */
-import type { Column, ColumnBatch, VarBytes } from "../../schema/column_batch.ts";
+import type { Column, ColumnBatch, ColumnKind, VarBytes } from "../../schema/column_batch.ts";
 import { assertNever } from "../../schema/errors.ts";
 import { STATS_STRING_CHARACTERS_MAX } from "../../schema/limits.ts";
 import type { ColumnSpec } from "./arrow.ts";
@@ -80,45 +80,51 @@ function timestampText(micros: bigint): string {
   return new Date(Number(millis)).toISOString();
 }
 
-function textBounds(values: VarBytes, valid: Uint8Array): Bounds {
-  const rows = extremes(valid, (a, b) => compareBytes(values, a, b));
-  if (rows === null) return {};
-  const [min, max] = rows.map((row) =>
-    decoder.decode(values.bytes.subarray(values.offsets[row]!, values.offsets[row + 1]!))
-  );
-  const upper = truncateMax(max!);
-  return { min: truncateMin(min!), ...(upper === null ? {} : { max: upper }) };
+/** A value of a column; a text's is its UTF-8 bytes. */
+type Value = Uint8Array | number | bigint;
+
+function compareValues(a: Value, b: Value): number {
+  if (!(a instanceof Uint8Array && b instanceof Uint8Array)) return a < b ? -1 : a > b ? 1 : 0;
+  for (let i = 0; i < a.length && i < b.length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
+  return a.length - b.length;
 }
 
-function boundsOf(column: Column): Bounds {
+/** A column's least and its greatest value; null where it has none, or is of a kind without bounds. */
+function extremeValues(column: Column): readonly [Value, Value] | null {
   switch (column.kind) {
-    case "utf8":
-      return textBounds(column.values, column.valid);
-    case "int32": {
+    case "utf8": {
       const { values, valid } = column;
-      const rows = extremes(valid, (a, b) => values[a]! - values[b]!);
-      return rows === null ? {} : { min: values[rows[0]]!, max: values[rows[1]]! };
+      const rows = extremes(valid, (a, b) => compareBytes(values, a, b));
+      const text = (row: number) => values.bytes.slice(values.offsets[row]!, values.offsets[row + 1]!);
+      return rows && [text(rows[0]), text(rows[1])];
     }
+    case "int32":
     case "int64":
     case "timestamp": {
-      const { kind, values, valid } = column;
+      const { values, valid } = column;
       const rows = extremes(
         valid,
         (a, b) => (values[a]! < values[b]! ? -1 : values[a]! > values[b]! ? 1 : 0),
       );
-      if (rows === null) return {};
-      const [min, max] = [values[rows[0]]!, values[rows[1]]!];
-      return kind === "timestamp"
-        ? { min: timestampText(min), max: timestampText(max) }
-        : { min: Number(min), max: Number(max) };
+      return rows && [values[rows[0]]!, values[rows[1]]!];
     }
     case "binary":
     case "list_utf8":
     case "list_page_event":
-      return {};
+      return null;
     default:
       return assertNever(column);
   }
+}
+
+function boundsOf(kind: ColumnKind, least: Value, greatest: Value): Bounds {
+  if (least instanceof Uint8Array && greatest instanceof Uint8Array) {
+    const upper = truncateMax(decoder.decode(greatest));
+    return { min: truncateMin(decoder.decode(least)), ...(upper === null ? {} : { max: upper }) };
+  }
+  return kind === "timestamp"
+    ? { min: timestampText(least as bigint), max: timestampText(greatest as bigint) }
+    : { min: Number(least), max: Number(greatest) };
 }
 
 function nullCountOf(column: Column): number {
@@ -128,20 +134,46 @@ function nullCountOf(column: Column): number {
   return count;
 }
 
-/** The statistics of a file with the batch's rows, as the JSON text of `add.stats`. */
-export function fileStats(specs: readonly StatsSpec[], batch: ColumnBatch): string {
-  const minValues: Record<string, StatsValue> = {};
-  const maxValues: Record<string, StatsValue> = {};
-  const nullCount: Record<string, number> = {};
-  for (const [i, { name, stats }] of specs.entries()) {
-    if (!stats) continue;
-    const column = batch.columns[i]!;
-    const { min, max } = boundsOf(column);
-    if (min !== undefined) minValues[name] = min;
-    if (max !== undefined) maxValues[name] = max;
-    nullCount[name] = nullCountOf(column);
+/** The statistics of a file, from its rows as they are written. */
+export class FileStats {
+  #rows = 0;
+  readonly #columns: readonly { least: Value | null; greatest: Value | null; nulls: number }[];
+
+  constructor(private readonly specs: readonly StatsSpec[]) {
+    this.#columns = specs.map(() => ({ least: null, greatest: null, nulls: 0 }));
   }
-  return JSON.stringify({ numRecords: batch.rows, minValues, maxValues, nullCount });
+
+  /** More of the file's rows. */
+  add(batch: ColumnBatch): this {
+    this.#rows += batch.rows;
+    for (const [i, { stats }] of this.specs.entries()) {
+      if (!stats) continue;
+      const [column, known] = [batch.columns[i]!, this.#columns[i]!];
+      known.nulls += nullCountOf(column);
+      const found = extremeValues(column);
+      if (found === null) continue;
+      const [least, greatest] = found;
+      if (known.least === null || compareValues(least, known.least) < 0) known.least = least;
+      if (known.greatest === null || compareValues(greatest, known.greatest) > 0) known.greatest = greatest;
+    }
+    return this;
+  }
+
+  /** The JSON text of `add.stats`. */
+  text(): string {
+    const minValues: Record<string, StatsValue> = {};
+    const maxValues: Record<string, StatsValue> = {};
+    const nullCount: Record<string, number> = {};
+    for (const [i, { name, kind, stats }] of this.specs.entries()) {
+      if (!stats) continue;
+      const { least, greatest, nulls } = this.#columns[i]!;
+      const { min, max }: Bounds = least === null || greatest === null ? {} : boundsOf(kind, least, greatest);
+      if (min !== undefined) minValues[name] = min;
+      if (max !== undefined) maxValues[name] = max;
+      nullCount[name] = nulls;
+    }
+    return JSON.stringify({ numRecords: this.#rows, minValues, maxValues, nullCount });
+  }
 }
 
 /** A test of a file's statistics: whether a row with `value` in a column of numbers may be in the file. */

@@ -10,7 +10,7 @@ import { takeRows } from "../../schema/take_rows.ts";
 import type { StagedFile } from "../sink.ts";
 import { fromArrow } from "./arrow.ts";
 import type { ChangeType } from "./change_data.ts";
-import type { DataFiles, StagedChanges } from "./data_files.ts";
+import { type DataFiles, rowGroups, type StagedChanges } from "./data_files.ts";
 import {
   type AddFile,
   type CommitInfo,
@@ -148,13 +148,12 @@ export class EraseRows {
     }
     if (dryRun) return { rows: gone.length, events, added: null, changes: null };
     const others = otherColumns(table, otherNames);
-    const dated = (picked: readonly number[]) => ({
-      sessionDate: dateOfFile(file),
-      rows: takeRows(SESSION_KINDS, [rows], selectionOf(picked)),
-    });
+    const sessionDate = dateOfFile(file);
+    const groups = rowGroups([rows], selectionOf(kept), takeOthers(others, kept));
+    const added = kept.length === 0 ? null : await files.writePacked(sessionDate, groups);
+    const dated = { sessionDate, rows: takeRows(SESSION_KINDS, [rows], selectionOf(gone)) };
     const types = new Array<ChangeType>(gone.length).fill("delete");
-    const added = kept.length === 0 ? null : await files.writePacked(dated(kept), takeOthers(others, kept));
-    const changes = await files.writeChanges(0, dated(gone), types, takeOthers(others, gone));
+    const changes = await files.writeChanges(0, dated, types, takeOthers(others, gone));
     return { rows: gone.length, events, added, changes };
   }
 

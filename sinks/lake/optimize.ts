@@ -5,11 +5,11 @@
 import type { Table } from "apache-arrow";
 import type { ColumnBatch } from "../../schema/column_batch.ts";
 import { invariant } from "../../schema/errors.ts";
-import { SESSION_COLUMNS, SESSION_KINDS, sessionColumnIndex } from "../../schema/session.ts";
-import { allRows, type RowSelection, takeRows } from "../../schema/take_rows.ts";
+import { SESSION_COLUMNS, sessionColumnIndex } from "../../schema/session.ts";
+import { allRows, type RowSelection } from "../../schema/take_rows.ts";
 import type { StagedFile } from "../sink.ts";
 import { fromArrow } from "./arrow.ts";
-import type { DataFiles } from "./data_files.ts";
+import { type DataFiles, rowGroups } from "./data_files.ts";
 import { type DeltaAction, removeOf } from "./delta_actions.ts";
 import type { DeltaSchema } from "./delta_schema.ts";
 import type { Snapshot } from "./delta_snapshot.ts";
@@ -119,12 +119,12 @@ async function writePacked(
   const [first, ...rest] = group.flatMap(({ others }) => others ?? []);
   const others = first === undefined ? null : first.concat(...rest);
   const order = others === null ? brandOrder(batches) : allRows(batches);
-  const rows = takeRows(SESSION_KINDS, batches, order);
+  const file = await files.writePacked(sessionDate, rowGroups(batches, order, others));
   invariant(
-    rows.rows === before && (others === null || others.numRows === before),
+    file.rows === before && (others === null || others.numRows === before),
     "OPTIMIZE keeps every row",
   );
-  return await files.writePacked({ sessionDate, rows }, others);
+  return file;
 }
 
 /** Every row of the batches, ordered (brand by bytes, session_start, their order so far). */

@@ -3,10 +3,7 @@ import type { Config } from "../../schema/config.ts";
 import { type AddFile, dateOfFile } from "./delta_actions.ts";
 import { recordsIn } from "./delta_stats.ts";
 
-/**
- * Rows of one packed file at most: a bin is in memory as a whole, several times over while it is written, and a row may
- * have a hundred page events.
- */
+/** Rows of one packed file at most: a bin is in memory as a whole, and a row may have a hundred page events. */
 export const ROWS_PER_BIN_MAX = 200_000;
 /** Files of one bin at most. */
 const FILES_PER_BIN_MAX = 1_000;

@@ -9,7 +9,9 @@ import {
   EnabledStatistics,
   ParquetFile,
   readParquet,
+  type RecordBatch,
   Table as WasmTable,
+  transformParquetStream,
   writeParquet,
   type WriterProperties,
   WriterPropertiesBuilder,
@@ -62,6 +64,34 @@ export function encodeParquet(
     WasmTable.fromIPCStream(tableToIPC(table, "stream")),
     writerProperties({ rowsPerGroup, dictionary }),
   );
+}
+
+/**
+ * One Parquet file (zstd) of row groups that are made one after the other, so that one of them at a time is in memory.
+ *
+ * @param groups at least one, of `rowsPerGroup` rows each, the last of as many or fewer
+ */
+export async function encodeRowGroups(
+  groups: Iterable<Table>,
+  rowsPerGroup: number,
+): Promise<Uint8Array> {
+  const batches = ReadableStream.from(recordBatchesOf(groups));
+  // Both arguments pass into the writer, which frees them, and every batch.
+  const parquet = await transformParquetStream(
+    batches,
+    writerProperties({ rowsPerGroup, dictionary: true }),
+  );
+  return await new Response(parquet).bytes();
+}
+
+function* recordBatchesOf(groups: Iterable<Table>): Iterable<RecordBatch> {
+  for (const group of groups) {
+    const table = WasmTable.fromIPCStream(tableToIPC(group, "stream"));
+    // The batches share the table's memory, and outlive it.
+    const batches = table.recordBatches();
+    table.free();
+    yield* batches;
+  }
 }
 
 /**

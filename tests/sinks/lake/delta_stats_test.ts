@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { type Cell, ColumnBatchBuilder } from "../../../schema/column_batch.ts";
 import {
-  fileStats,
+  FileStats,
   recordsIn,
   type StatsSpec,
   truncateMax,
@@ -21,7 +21,7 @@ const SPECS: readonly StatsSpec[] = [
 function statsOf(rows: readonly (readonly Cell[])[]) {
   const builder = new ColumnBatchBuilder(SPECS.map(({ kind }) => kind));
   for (const row of rows) builder.push(row);
-  return JSON.parse(fileStats(SPECS, builder.finish()));
+  return JSON.parse(new FileStats(SPECS).add(builder.finish()).text());
 }
 
 /** As readers compare strings: by UTF-8 bytes, which is the order of code points. */
@@ -52,6 +52,28 @@ Deno.test("a column without a value has no bounds, and its nulls are counted", (
   assertEquals(stats.nullCount, { text: 1, int: 1, long: 1, time: 1, list: 0 });
 });
 
+Deno.test("property: rows that come in parts have the statistics of all of them", () => {
+  const row = fc.tuple(
+    fc.string(),
+    fc.option(fc.string({ unit: "binary", maxLength: 3 })),
+    fc.option(fc.integer()),
+    fc.option(fc.maxSafeInteger()),
+    fc.option(fc.integer({ min: -(10 ** 12), max: 10 ** 13 })),
+    fc.constant([]),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.array(row, { maxLength: 4 }), { maxLength: 5 }), (parts) => {
+      const stats = new FileStats(SPECS);
+      for (const rows of parts) {
+        const builder = new ColumnBatchBuilder(SPECS.map(({ kind }) => kind));
+        for (const cells of rows) builder.push(cells);
+        stats.add(builder.finish());
+      }
+      assertEquals(JSON.parse(stats.text()), statsOf(parts.flat()));
+    }),
+  );
+});
+
 Deno.test("strings sort by code points: an emoji is above U+FFFD although its UTF-16 units are below", () => {
   const stats = statsOf([["s", "😀", 1, 1, 1, []], ["s", "\ufffd", 1, 1, 1, []]]);
   assertEquals(stats.minValues.text, "\ufffd");
@@ -65,7 +87,7 @@ Deno.test("timestamps below a millisecond are floored, before 1970 too", () => {
     values: BigInt64Array.of(-1n, 1_999n),
   } as const;
   const spec: StatsSpec = { name: "time", kind: "timestamp", nullable: false, stats: true };
-  const stats = JSON.parse(fileStats([spec], { rows: 2, columns: [time] }));
+  const stats = JSON.parse(new FileStats([spec]).add({ rows: 2, columns: [time] }).text());
   assertEquals(stats.minValues.time, "1969-12-31T23:59:59.999Z");
   assertEquals(stats.maxValues.time, "1970-01-01T00:00:00.001Z");
 });
