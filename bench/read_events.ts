@@ -2,24 +2,31 @@
 import { systemClock } from "../actors/clock.ts";
 import type { Config } from "../schema/config.ts";
 import { openSource } from "../sources/open.ts";
-import type { RecordBatch } from "../sources/source.ts";
 
 const POLL_BYTES = 4 * 1024 * 1024;
+/** A poll that does not wait would leave the thread no time to hear from a broker. */
+const POLL_WAIT_MS = 100;
 
-/** Reads the whole topic and hands each batch over; returns how many records there were. */
-export async function readEvents(config: Config, take: (batch: RecordBatch) => void): Promise<number> {
+/**
+ * Reads the whole topic and throws it away. The rate, in events a second, is of all that came after the first poll with
+ * records, so that joining a group is no part of it.
+ */
+export async function readEvents(
+  config: Config,
+): Promise<{ readonly records: number; readonly rate: number }> {
   const source = await openSource(config, systemClock);
-  const ranges = await source.ranges();
-  for (const { partition, start } of ranges) await source.seek(partition, start);
-  let records = 0;
-  for (;;) {
-    const { batches, atEnd } = await source.poll(POLL_BYTES, 0);
-    for (const batch of batches) {
-      records += batch.count;
-      take(batch);
+  try {
+    const ranges = await source.ranges();
+    for (const { partition, start } of ranges) await source.seek(partition, start);
+    let [records, begun, recordsBefore] = [0, 0, 0];
+    for (;;) {
+      const { batches, atEnd } = await source.poll(POLL_BYTES, POLL_WAIT_MS);
+      records += batches.reduce((sum, { count }) => sum + count, 0);
+      if (begun === 0 && records > 0) [begun, recordsBefore] = [systemClock.monotonic(), records];
+      if (atEnd.length < ranges.length) continue;
+      return { records, rate: 1_000 * (records - recordsBefore) / (systemClock.monotonic() - begun) };
     }
-    if (batches.length === 0 && atEnd.length === ranges.length) break;
+  } finally {
+    await source.close();
   }
-  await source.close();
-  return records;
 }

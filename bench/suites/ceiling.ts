@@ -27,9 +27,7 @@ export const ceiling: Suite = {
     const sent = await fill(env, events);
     const bare = await bareRead(env, sent.records);
     // Over Kafka this is the program's own Fetch.
-    const started = systemClock.monotonic();
-    const read = await readEvents(configOf(env), () => {});
-    const own = 1_000 * read / (systemClock.monotonic() - started);
+    const { rate: own } = await readEvents(configOf(env));
     const batches = simulate(Math.min(events, 200_000));
     const count = batches.reduce((sum, batch) => sum + batch.count, 0);
     const decoder = new TextDecoder();
