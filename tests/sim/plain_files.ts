@@ -4,7 +4,7 @@
  */
 import type { ColumnBatch, ColumnKind } from "../../schema/column_batch.ts";
 import { SinkError } from "../../schema/errors.ts";
-import { nullColumn } from "../../schema/take_rows.ts";
+import { nullColumn, takeRows } from "../../schema/take_rows.ts";
 import {
   type DeltaAction,
   parseActions as parseLines,
@@ -56,6 +56,14 @@ export function encodeParquet(table: PlainTable): Uint8Array {
   const name = `plain:${made++}`;
   files.set(name, table);
   return encoder.encode(name);
+}
+
+/** Replaces `parquet.ts`'s. */
+export function encodeRowGroups(groups: Iterable<PlainTable>): Promise<Uint8Array> {
+  const tables = [...groups];
+  const batches = tables.map(({ batch }) => batch);
+  const batch = takeRows(batches[0]!.columns.map(({ kind }) => kind), batches);
+  return Promise.resolve(encodeParquet({ ...tables[0]!, batch, numRows: batch.rows }));
 }
 
 /** Replaces `parquet.ts`'s. */
