@@ -6,6 +6,7 @@ import { resourceUsage } from "node:process";
 import { systemClock } from "../actors/clock.ts";
 import type { PipelineSummary } from "../actors/protocol.ts";
 import { startPipeline } from "../actors/supervisor.ts";
+import { peakMemory } from "./processes.ts";
 import { environmentVariables, resolveConfig } from "../schema/config.ts";
 import { ALL_TABLES } from "../schema/settings.ts";
 
@@ -36,12 +37,14 @@ async function runJob({ closeOpen }: JobRequest): Promise<JobResult> {
   const ended = systemClock.now();
   const first = pipeline.stats().firstNewEventMs ?? started;
   const { maxRSS, userCPUTime, systemCPUTime } = resourceUsage();
+  // Linux counts into a process's maxRSS what the one that started it had.
+  const peak = await peakMemory(Deno.pid);
   return {
     summary,
     seconds: (ended - first) / 1_000,
     startSeconds: (first - started) / 1_000,
     cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
-    rssPeakBytes: maxRSS * 1_024,
+    rssPeakBytes: Number.isNaN(peak) ? maxRSS * 1_024 : peak,
   };
 }
 
