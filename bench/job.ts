@@ -6,9 +6,9 @@ import { resourceUsage } from "node:process";
 import { systemClock } from "../actors/clock.ts";
 import type { PipelineSummary } from "../actors/protocol.ts";
 import { startPipeline } from "../actors/supervisor.ts";
-import { peakMemory } from "./processes.ts";
 import { environmentVariables, resolveConfig } from "../schema/config.ts";
 import { ALL_TABLES } from "../schema/settings.ts";
+import { peakMemory } from "./processes.ts";
 
 export interface JobRequest {
   /** Close what is open at the end. */

@@ -8,8 +8,8 @@ const POLL_BYTES = 4 * 1024 * 1024;
 const POLL_WAIT_MS = 100;
 
 /**
- * Reads the whole topic and throws it away. The rate, in events a second, is of all that came after the first poll with
- * records, so that joining a group is no part of it.
+ * Reads the whole topic and throws it away. The rate, in events a second, is from the first poll that brought records
+ * on, so that joining a group is no part of it.
  */
 export async function readEvents(
   config: Config,
@@ -18,13 +18,13 @@ export async function readEvents(
   try {
     const ranges = await source.ranges();
     for (const { partition, start } of ranges) await source.seek(partition, start);
-    let [records, begun, recordsBefore] = [0, 0, 0];
+    let [records, begun] = [0, 0];
     for (;;) {
+      if (records === 0) begun = systemClock.monotonic();
       const { batches, atEnd } = await source.poll(POLL_BYTES, POLL_WAIT_MS);
       records += batches.reduce((sum, { count }) => sum + count, 0);
-      if (begun === 0 && records > 0) [begun, recordsBefore] = [systemClock.monotonic(), records];
       if (atEnd.length < ranges.length) continue;
-      return { records, rate: 1_000 * (records - recordsBefore) / (systemClock.monotonic() - begun) };
+      return { records, rate: 1_000 * records / (systemClock.monotonic() - begun) };
     }
   } finally {
     await source.close();

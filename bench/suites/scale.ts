@@ -8,7 +8,7 @@ import { fill } from "../world.ts";
 
 const COUNTS = [1, 2, 4] as const;
 const INSTANCES = [1, 2] as const;
-/** Of all events, those of one cell: there are nine. */
+/** The part of all events that each of the nine cells has. */
 const CELL = 0.3;
 /** Short epochs tell more closely when all is committed. */
 const EPOCH_INTERVAL = "1s";

@@ -1,7 +1,7 @@
 /** The Parquet files of the session table: written under names of their own, read by their paths. */
 import type { Table } from "apache-arrow";
-import { SinkError } from "../../schema/errors.ts";
 import type { ColumnBatch } from "../../schema/column_batch.ts";
+import { SinkError } from "../../schema/errors.ts";
 import { SESSION_COLUMNS, SESSION_KINDS } from "../../schema/session.ts";
 import { type RowSelection, takeRows } from "../../schema/take_rows.ts";
 import type { ObjectStore, StagedFile } from "../sink.ts";

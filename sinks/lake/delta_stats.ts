@@ -2,7 +2,7 @@
  * A data file's statistics (protocol: "Per-file Statistics"), by which readers skip files: for every row,
  * min ≤ value ≤ max. Strings are compared as readers compare them, by UTF-8 bytes, which is by code points.
  */
-import type { Column, ColumnBatch, ColumnKind, VarBytes } from "../../schema/column_batch.ts";
+import type { Column, ColumnBatch, ColumnKind } from "../../schema/column_batch.ts";
 import { assertNever } from "../../schema/errors.ts";
 import { STATS_STRING_CHARACTERS_MAX } from "../../schema/limits.ts";
 import type { ColumnSpec } from "./arrow.ts";
@@ -49,16 +49,26 @@ export function truncateMax(text: string): string | null {
   return points.slice(0, kept).join("") + String.fromCodePoint(tieBreaker);
 }
 
-/** Negative where value `a` sorts before value `b`. */
-function compareBytes({ bytes, offsets }: VarBytes, a: number, b: number): number {
-  const [startA, startB] = [offsets[a]!, offsets[b]!];
-  const [lengthA, lengthB] = [offsets[a + 1]! - startA, offsets[b + 1]! - startB];
+/** Negative where the bytes `startA` ≤ i < `endA` of `a` sort before those of `b`. */
+function compareBytes(
+  a: Uint8Array,
+  startA: number,
+  endA: number,
+  b: Uint8Array,
+  startB: number,
+  endB: number,
+): number {
+  const [lengthA, lengthB] = [endA - startA, endB - startB];
   const shared = Math.min(lengthA, lengthB);
   for (let i = 0; i < shared; i++) {
-    const difference = bytes[startA + i]! - bytes[startB + i]!;
+    const difference = a[startA + i]! - b[startB + i]!;
     if (difference !== 0) return difference;
   }
   return lengthA - lengthB;
+}
+
+function compareScalars<T extends number | bigint>(a: T, b: T): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 /** The rows of the least and the greatest value; null where every row is null. */
@@ -84,18 +94,21 @@ function timestampText(micros: bigint): string {
 type Value = Uint8Array | number | bigint;
 
 function compareValues(a: Value, b: Value): number {
-  if (!(a instanceof Uint8Array && b instanceof Uint8Array)) return a < b ? -1 : a > b ? 1 : 0;
-  for (let i = 0; i < a.length && i < b.length; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
-  return a.length - b.length;
+  return a instanceof Uint8Array && b instanceof Uint8Array
+    ? compareBytes(a, 0, a.length, b, 0, b.length)
+    : compareScalars(a as number | bigint, b as number | bigint);
 }
 
 /** A column's least and its greatest value; null where it has none, or is of a kind without bounds. */
 function extremeValues(column: Column): readonly [Value, Value] | null {
   switch (column.kind) {
     case "utf8": {
-      const { values, valid } = column;
-      const rows = extremes(valid, (a, b) => compareBytes(values, a, b));
-      const text = (row: number) => values.bytes.slice(values.offsets[row]!, values.offsets[row + 1]!);
+      const { values: { bytes, offsets }, valid } = column;
+      const rows = extremes(
+        valid,
+        (a, b) => compareBytes(bytes, offsets[a]!, offsets[a + 1]!, bytes, offsets[b]!, offsets[b + 1]!),
+      );
+      const text = (row: number) => bytes.slice(offsets[row]!, offsets[row + 1]!);
       return rows && [text(rows[0]), text(rows[1])];
     }
     case "int32":
@@ -104,7 +117,7 @@ function extremeValues(column: Column): readonly [Value, Value] | null {
       const { values, valid } = column;
       const rows = extremes(
         valid,
-        (a, b) => (values[a]! < values[b]! ? -1 : values[a]! > values[b]! ? 1 : 0),
+        (a, b) => compareScalars(values[a]!, values[b]!),
       );
       return rows && [values[rows[0]]!, values[rows[1]]!];
     }
